@@ -1,0 +1,31 @@
+// What one JavaScript environment (the main thread, or a worker thread) owns: its tables and its error factory.
+// Nothing here is shared between environments, so a handle of one thread means nothing in another.
+#pragma once
+#define NAPI_VERSION 8
+#include <ATen/ATen.h>
+#include <node_api.h>
+
+#include <memory>
+
+#include "handles.h"
+
+namespace hearth {
+
+/** A file mapped into memory; tensors over it share ownership. */
+struct Mapping {
+  char* data = nullptr;
+  size_t size = 0;
+  ~Mapping();
+};
+
+struct Environment {
+  Table<at::Tensor> tensors;
+  Table<at::Generator> generators;
+  Table<std::shared_ptr<Mapping>> mappings;
+  /** `(kind, message, operator) => Error`, set by TypeScript when it loads the module. */
+  napi_ref makeError = nullptr;
+};
+
+Environment& environmentOf(napi_env env);
+
+}  // namespace hearth

@@ -1,0 +1,79 @@
+// The export table of the native module, and nothing else. Its contract in TypeScript is src/native.ts.
+#include "autograd.h"
+#include "dispatch.h"
+#include "errors.h"
+#include "runtime.h"
+#include "tensor.h"
+
+namespace hearth {
+
+Environment& environmentOf(napi_env env) {
+  void* data = nullptr;
+  napi_get_instance_data(env, &data);
+  return *static_cast<Environment*>(data);
+}
+
+namespace {
+
+napi_value setErrorFactory(napi_env env, napi_callback_info info) {
+  Arguments<1> arguments(env, info);
+  check(napi_create_reference(env, arguments[0], 1, &environmentOf(env).makeError));
+  return undefinedValue(env);
+}
+
+template <napi_value (*Function)(napi_env, napi_callback_info)>
+napi_property_descriptor entry(const char* name) {
+  return {name, nullptr, guarded<Function>, nullptr, nullptr, nullptr, napi_enumerable, nullptr};
+}
+
+}  // namespace
+
+napi_value initialise(napi_env env, napi_value exports) {
+  napi_set_instance_data(env, new Environment(), [](napi_env, void* data, void*) { delete static_cast<Environment*>(data); }, nullptr);
+  const napi_property_descriptor table[] = {
+      entry<setErrorFactory>("setErrorFactory"),
+      entry<bindOperator>("bindOperator"),
+      entry<listSchemas>("listSchemas"),
+      entry<release>("release"),
+      entry<releaseMany>("releaseMany"),
+      entry<shapeOf>("shapeOf"),
+      entry<dtypeOf>("dtypeOf"),
+      entry<deviceOf>("deviceOf"),
+      entry<isContiguous>("isContiguous"),
+      entry<storageBytes>("storageBytes"),
+      entry<share>("share"),
+      entry<fromData>("fromData"),
+      entry<dataOf>("dataOf"),
+      entry<moveTo>("moveTo"),
+      entry<item>("item"),
+      entry<mapFile>("mapFile"),
+      entry<mappedTensor>("mappedTensor"),
+      entry<mappedData>("mappedData"),
+      entry<unmapFile>("unmapFile"),
+      entry<setGradEnabled>("setGradEnabled"),
+      entry<setRequiresGrad>("setRequiresGrad"),
+      entry<requiresGrad>("requiresGrad"),
+      entry<gradientOf>("gradientOf"),
+      entry<setGradient>("setGradient"),
+      entry<backward>("backward"),
+      entry<gradients>("gradients"),
+      entry<torchVersion>("torchVersion"),
+      entry<buildSummary>("buildSummary"),
+      entry<cpuFeatures>("cpuFeatures"),
+      entry<numThreads>("numThreads"),
+      entry<setNumThreads>("setNumThreads"),
+      entry<deviceCount>("deviceCount"),
+      entry<manualSeed>("manualSeed"),
+      entry<createGenerator>("createGenerator"),
+      entry<seedGenerator>("seedGenerator"),
+      entry<releaseGenerator>("releaseGenerator"),
+      entry<reportMemory>("reportMemory"),
+      entry<memoryStats>("memoryStats"),
+  };
+  napi_define_properties(env, exports, sizeof(table) / sizeof(table[0]), table);
+  return exports;
+}
+
+}  // namespace hearth
+
+NAPI_MODULE_INIT() { return hearth::initialise(env, exports); }

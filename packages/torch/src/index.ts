@@ -1,0 +1,22 @@
+// @hearth/torch: libtorch for TypeScript. Tensors, autograd, every ATen operator through one boxed call, safetensors.
+export { backward, enableGrad, grad, noGrad, type BackwardOptions, type GradOptions } from './autograd.js'
+export { arange, full, tensor, type CreationOptions } from './creation.js'
+export { cudaDeviceCount, type Device } from './device.js'
+export { arrayOf, dtypeBytes, dtypes, isFloating, type DType } from './dtype.js'
+export * from './errors.js'
+export { type TypedArray } from './native.js'
+export * from './ops.generated.js'
+export { Generator, manualSeed } from './random.js'
+export {
+  buildSummary,
+  call,
+  cpuFeatures,
+  hasFastBfloat16,
+  memoryStats,
+  numThreads,
+  setNumThreads,
+  torchVersion,
+  type MemoryStats,
+} from './runtime.js'
+export { keep, scope } from './scope.js'
+export { Tensor, type NestedNumbers } from './tensor.js'

@@ -1,0 +1,104 @@
+// The complete contract of the native module, and the one place that loads it. Nothing else requires the binary.
+// Handles are plain numbers (see native/handles.h); 0 is never a valid one.
+import { existsSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { fileURLToPath } from 'node:url'
+import { DisposedError, HearthError, TorchError } from './errors.js'
+
+/** A typed array that a tensor's memory can be seen through. */
+export type TypedArray =
+  Float32Array | Float64Array | Int8Array | Int16Array | Int32Array | Uint8Array | Uint16Array | BigInt64Array
+
+/** An operator of libtorch: arguments in the order of its schema, undefined for defaults, handles for tensors. */
+export type NativeOperator = (...args: unknown[]) => unknown
+
+export interface Native {
+  setErrorFactory(factory: (kind: string, message: string, operator: string) => Error): void
+  /** undefined when the loaded libtorch has no such operator. */
+  bindOperator(name: string, overload: string): NativeOperator | undefined
+  listSchemas(): string[]
+  release(handle: number): void
+  releaseMany(handles: Float64Array, count: number): void
+  shapeOf(handle: number): number[]
+  dtypeOf(handle: number): number
+  deviceOf(handle: number): string
+  isContiguous(handle: number): boolean
+  storageBytes(handle: number): number
+  /** A second handle to the same tensor. */
+  share(handle: number): number
+  fromData(data: TypedArray, shape: readonly number[], dtype: number): number
+  dataOf(handle: number): TypedArray
+  moveTo(handle: number, device: string | undefined, dtype: number | undefined): number
+  item(handle: number): number | bigint | boolean
+  mapFile(path: string): [mapping: number, size: number]
+  mappedTensor(mapping: number, offset: number, shape: readonly number[], dtype: number): number
+  mappedData(mapping: number, offset: number, length: number): Uint8Array
+  unmapFile(mapping: number): void
+  setGradEnabled(enabled: boolean): boolean
+  setRequiresGrad(handle: number, requiresGrad: boolean): void
+  requiresGrad(handle: number): boolean
+  gradientOf(handle: number): number | undefined
+  setGradient(handle: number, gradient: number | undefined): void
+  backward(outputs: readonly number[], gradients: readonly number[] | undefined, retainGraph: boolean): void
+  gradients(
+    outputs: readonly number[],
+    inputs: readonly number[],
+    gradients: readonly number[] | undefined,
+    retainGraph: boolean,
+    createGraph: boolean,
+  ): (number | undefined)[]
+  torchVersion(): string
+  buildSummary(): string
+  cpuFeatures(): string[]
+  numThreads(): number
+  setNumThreads(threads: number): void
+  deviceCount(): number
+  manualSeed(seed: number): void
+  createGenerator(device: string, seed: number): number
+  seedGenerator(generator: number, seed: number): void
+  releaseGenerator(generator: number): void
+  /** Tells V8 of memory that its small objects hold outside its heap. */
+  reportMemory(deltaBytes: number): void
+  memoryStats(): [liveTensors: number, liveBytes: number]
+}
+
+const BINARY = fileURLToPath(new URL('../build/hearth_torch.node', import.meta.url))
+
+function load(): Native {
+  if (!existsSync(BINARY))
+    throw new HearthError(`the native module is not built: ${BINARY} is missing`, { remedy: 'run `npm run setup`' })
+  try {
+    return createRequire(import.meta.url)(BINARY) as Native
+  } catch (cause) {
+    throw new HearthError(`the native module does not load: ${(cause as Error).message}`, {
+      cause,
+      remedy: 'run `npm run setup`: it builds against the libtorch that is installed now',
+    })
+  }
+}
+
+function makeError(kind: string, message: string, operator: string): Error {
+  if (kind === 'disposed')
+    return new DisposedError(message, {
+      remedy: 'keep the tensor out of the scope that freed it: return it from scope(), or keep() it',
+    })
+  return new TorchError(message, operator === '' ? undefined : operator)
+}
+
+export const native: Native = load()
+native.setErrorFactory(makeError)
+
+/**
+ * The operator `name.overload`, looked up once.
+ * @throws TorchError when the loaded libtorch does not have it.
+ */
+export function bind(name: string, overload: string): NativeOperator {
+  const operator = native.bindOperator(name, overload)
+  if (operator === undefined) {
+    const full = overload === '' ? name : `${name}.${overload}`
+    throw new TorchError(`libtorch ${native.torchVersion()} has no operator ${full}`, full, {
+      remedy: 'use a supported libtorch (1.13 or 2.x), or take the operator out of packages/torch/schema/ops.txt',
+    })
+  }
+  return operator
+}

@@ -1,0 +1,69 @@
+// The process around the tensors: libtorch's version, threads, processor features, memory. The escape hatch too.
+import { cpus } from 'node:os'
+import { bind, native, type NativeOperator } from './native.js'
+import { Tensor } from './tensor.js'
+
+/** Version of the loaded libtorch, as `1.13.1`. */
+export const torchVersion = (): string => native.torchVersion()
+/** What libtorch says of its own build: BLAS, OpenMP, instruction sets. */
+export const buildSummary = (): string => native.buildSummary()
+/** Instruction sets of this processor that decide what is fast: `avx2`, `avx512bf16`, `amx_bf16`, ... */
+export const cpuFeatures = (): string[] => native.cpuFeatures()
+export const numThreads = (): number => native.numThreads()
+/** Threads that one operator may use. */
+export const setNumThreads = (threads: number): void => native.setNumThreads(threads)
+
+/** Whether bf16 matrix products run in hardware here; elsewhere they are emulated and far slower than float32. */
+export const hasFastBfloat16 = (): boolean =>
+  cpuFeatures().some((feature) => feature === 'amx_bf16' || feature === 'avx512bf16') || native.deviceCount() > 0
+
+export interface MemoryStats {
+  /** Tensors that JavaScript holds. */
+  liveTensors: number
+  /** Bytes of their distinct storages. */
+  liveBytes: number
+}
+
+export function memoryStats(): MemoryStats {
+  const [liveTensors, liveBytes] = native.memoryStats()
+  return { liveTensors, liveBytes }
+}
+
+const bound = new Map<string, NativeOperator>()
+// A result that is a tensor comes back as a handle, which only the schema tells from a number.
+const returnsTensors = new Map<string, boolean>()
+
+/**
+ * Any operator of libtorch by its full name, for those that have no typed function. Tensors may be given as Tensor;
+ * results are Tensors where the schema says so.
+ * @param name `aten::name` or `aten::name.overload`
+ * @param args in the order of the operator's schema, undefined for defaults
+ * @throws TorchError when there is no such operator or the arguments do not fit
+ * @example
+ * const [q, r] = call('aten::linalg_qr', x) as [Tensor, Tensor]
+ */
+export function call(name: string, ...args: unknown[]): unknown {
+  let operator = bound.get(name)
+  if (operator === undefined) {
+    const [base, overload = ''] = name.split('.')
+    operator = bind(base!, overload)
+    bound.set(name, operator)
+    const schema = native.listSchemas().find((text) => text.startsWith(`${name}(`)) ?? ''
+    returnsTensors.set(name, schema.slice(schema.lastIndexOf('->')).includes('Tensor'))
+  }
+  const unwrapped = args.map((arg) =>
+    arg instanceof Tensor
+      ? arg.handle
+      : Array.isArray(arg)
+        ? arg.map((item: unknown) => (item instanceof Tensor ? item.handle : item))
+        : arg,
+  )
+  const result = operator(...unwrapped)
+  if (!returnsTensors.get(name)) return result
+  const rewrap = (value: unknown): unknown =>
+    Array.isArray(value) ? value.map(rewrap) : typeof value === 'number' ? new Tensor(value) : value
+  return rewrap(result)
+}
+
+// libtorch starts with one thread unless the environment says otherwise; a workbench uses the machine.
+if (process.env.OMP_NUM_THREADS === undefined) setNumThreads(cpus().length)
