@@ -13,7 +13,14 @@ export default defineConfig({
     ],
   },
   test: {
-    include: ['packages/*/src/**/*.test.ts', 'packages/*/test/**/*.test.ts', 'packages/*/gen/**/*.test.ts', 'recipes/**/*.test.ts', 'test/**/*.test.ts'],
+    include: [
+      'packages/*/src/**/*.test.ts',
+      'packages/*/test/**/*.test.ts',
+      'packages/*/gen/**/*.test.ts',
+      'recipes/**/*.test.ts',
+      'scripts/**/*.test.mjs',
+      'test/**/*.test.ts',
+    ],
     exclude: ['**/node_modules/**', '**/dist/**', '**/*.gpu.test.ts'],
     // The native addon owns threads of its own: one process a file, two at a time.
     pool: 'forks',

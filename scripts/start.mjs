@@ -1,0 +1,29 @@
+// `npm start`: sets up what is missing, then runs the quickstart; `npm start -- ARGS` runs `hearth ARGS`.
+// The command runs in this process, so its input, its exit code and its signals are the terminal's own.
+import { pathToFileURL } from 'node:url'
+import { setupOrExit } from './setup/index.mjs'
+import { commandFile } from './setup/paths.mjs'
+
+const REPEAT_WINDOW_MS = 250
+
+await setupOrExit()
+ignoreRepeatedSignals()
+const args = process.argv.slice(2)
+process.argv = [process.argv[0], commandFile, ...(args.length > 0 ? args : ['quickstart'])]
+await import(pathToFileURL(commandFile).href)
+
+// The terminal sends Ctrl+C to every process in front, and npm sends it to its child once more. A second one means
+// "stop at once" to the command, so the repetition, which follows within milliseconds, must not reach it.
+function ignoreRepeatedSignals() {
+  const emit = process.emit
+  const last = new Map()
+  process.emit = (event, ...details) => {
+    if (event === 'SIGINT' || event === 'SIGTERM') {
+      const now = performance.now()
+      const repeated = now - (last.get(event) ?? -Infinity) < REPEAT_WINDOW_MS
+      if (repeated) return true
+      last.set(event, now)
+    }
+    return emit.call(process, event, ...details)
+  }
+}
