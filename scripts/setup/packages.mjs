@@ -1,8 +1,8 @@
-// The npm packages: installed exactly as package-lock.json says, and only when what is installed differs from it.
-// npm records what it installed in node_modules/.package-lock.json, so the two lock files are compared entry by entry;
-// what a developer added with `npm install` therefore needs no second installation.
+// The npm packages: installed exactly as package-lock.json says, and only when that file is another one than at the last
+// installation. A developer's own `npm install` leaves no stamp of ours, but npm's record of what it installed, in
+// node_modules/.package-lock.json: where that agrees with the lock file entry by entry, nothing is installed again.
 import { inRoot } from './paths.mjs'
-import { readJson } from './fingerprint.mjs'
+import { contentHash, readJson, writeJson } from './fingerprint.mjs'
 import { SetupError, step } from './progress.mjs'
 import { findProgram, lastLines, run } from './subprocess.mjs'
 
@@ -22,9 +22,17 @@ export function checkPlatform() {
   }
 }
 
-/** Whether node_modules holds what package-lock.json asks for. Optional packages may be absent (other platforms). */
+const lockFile = inRoot('package-lock.json')
+const stampFile = inRoot('node_modules/.hearth.json')
+
+/** Whether node_modules holds what package-lock.json asks for. */
 export function packagesInstalled() {
-  const wanted = readJson(inRoot('package-lock.json'))?.packages
+  return readJson(stampFile)?.lock === contentHash([lockFile]) || agreesWithLock()
+}
+
+// Optional packages may be absent: they are for other platforms.
+function agreesWithLock() {
+  const wanted = readJson(lockFile)?.packages
   const present = readJson(inRoot('node_modules/.package-lock.json'))?.packages
   if (!wanted || !present) return false
   return Object.entries(wanted).every(([path, entry]) => {
@@ -42,10 +50,12 @@ export async function installPackages() {
     throw new SetupError('npm is not in PATH.', { remedy: 'Install Node with npm: https://nodejs.org/en/download' })
   await step('installing the npm packages', async () => {
     const { code, output } = await run(npm, ['ci', '--ignore-scripts', '--no-audit', '--no-fund'])
-    if (code === 0) return
-    throw new SetupError('`npm ci` failed.', {
-      output: lastLines(output),
-      remedy: 'Check the network and try again: npm run setup',
-    })
+    if (code !== 0) {
+      // Where the lock file and package.json disagree, npm goes on to explain its command line: that part is left out.
+      const reason = output.split(/^npm (?:error|ERR!) Clean install/m)[0]
+      const remedy = /in sync/.test(reason) ? 'npm install' : 'Check the network and try again: npm run setup'
+      throw new SetupError('`npm ci` failed.', { output: lastLines(reason), remedy })
+    }
+    writeJson(stampFile, { lock: contentHash([lockFile]) })
   })
 }
