@@ -1,5 +1,6 @@
 // `npm start`: sets up what is missing, then runs the quickstart; `npm start -- ARGS` runs `hearth ARGS`.
-// The command runs in this process, so its input, its exit code and its signals are the terminal's own.
+// The command runs in this process, and package.json starts this process with `exec` in place of npm's shell, so input,
+// exit code and signals (SIGTERM to npm too) are the command's own.
 import { pathToFileURL } from 'node:url'
 import { setupOrExit } from './setup/index.mjs'
 import { commandFile } from './setup/paths.mjs'
