@@ -4,9 +4,11 @@ export { arange, full, tensor, type CreationOptions } from './creation.js'
 export { cudaDeviceCount, type Device } from './device.js'
 export { arrayOf, dtypeBytes, dtypes, isFloating, type DType } from './dtype.js'
 export * from './errors.js'
+export { MappedFile } from './mapped-file.js'
 export { type TypedArray } from './native.js'
 export * from './ops.generated.js'
 export { Generator, manualSeed } from './random.js'
+export { replaceFile, type Write } from './replace-file.js'
 export {
   buildSummary,
   call,
@@ -18,5 +20,6 @@ export {
   torchVersion,
   type MemoryStats,
 } from './runtime.js'
+export { readSafetensors, SafetensorsFile, writeSafetensors, type SafetensorsEntry } from './safetensors.js'
 export { keep, scope } from './scope.js'
 export { Tensor, type NestedNumbers } from './tensor.js'
