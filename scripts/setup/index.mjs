@@ -24,21 +24,29 @@ export async function setup({ typescript = true } = {}) {
     warnOfSlowBlas(system)
     return false
   }
-  await withLock(join(cache, 'lock'), async () => {
-    await installPackages()
-    const provided = await provideSystem()
-    warnOfSlowBlas(provided)
-    // Side by side: while one core reads libtorch's headers, the other would have nothing to do.
-    await allDone([buildNative(provided), typescript && buildTypescript()])
-    if (typescript) linkCommand()
-  })
+  await withLock(join(cache, 'lock'), () => provideAll(typescript))
   return true
+}
+
+// What does not need each other goes side by side: npm and the TypeScript compiler work while apt does.
+async function provideAll(typescript) {
+  const packages = installPackages()
+  const system = provideSystem()
+  const build = typescript && packages.then(buildTypescript)
+  const native = allDone([system, packages]).then(async ([provided]) => {
+    warnOfSlowBlas(provided)
+    await buildNative(provided)
+  })
+  await allDone([packages, system, build, native])
+  if (typescript) linkCommand()
 }
 
 // Unlike Promise.all it waits for the others when one fails, so that nothing is still being written after the end.
 async function allDone(parts) {
-  const failed = (await Promise.allSettled(parts)).find(({ status }) => status === 'rejected')
+  const results = await Promise.allSettled(parts)
+  const failed = results.find(({ status }) => status === 'rejected')
   if (failed) throw failed.reason
+  return results.map(({ value }) => value)
 }
 
 /** Sets up, or prints why not and ends the process. */
