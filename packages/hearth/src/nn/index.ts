@@ -1,0 +1,20 @@
+// hearth/nn: layers as functions over their part of a tree of weights. One layer a file; no state, no classes but the cache.
+export { activate, activationNames, type Activation } from './activation.js'
+export { attention, type AttentionOptions } from './attention.js'
+export { causalMask } from './causal-mask.js'
+export { crossEntropy, type CrossEntropyOptions } from './cross-entropy.js'
+export { embedding, type Embedding } from './embedding.js'
+export { mergeHeads, splitHeads } from './heads.js'
+export { KeyValueCache, type CacheShape } from './key-value-cache.js'
+export { layerNorm, type LayerNorm } from './layer-norm.js'
+export { linear, type Linear } from './linear.js'
+export { rmsNorm, type RmsNorm } from './rms-norm.js'
+export { applyRotary, rotaryTables, type RotaryTables } from './rotary.js'
+export {
+  rotaryFrequencies,
+  scaledContextLength,
+  type Rotary,
+  type RotaryFrequencies,
+  type RotaryScaling,
+  type YarnScaling,
+} from './rotary-frequencies.js'
