@@ -14,7 +14,7 @@ import {
 } from '@hearth/torch'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { hashCounters } from '../data/index.js'
-import { clipGradients, type Optimizer, type OptimizerState, type Schedule } from '../optim/index.js'
+import { clipScale, gradientNorm, type Optimizer, type OptimizerState, type Schedule } from '../optim/index.js'
 import { fillTree, flattenTree } from '../tree/index.js'
 import { SlotSum, takeGradients, type Named } from './gradients.js'
 import type { Objective } from './objective.js'
@@ -109,7 +109,7 @@ export class Trainer<Weights, Batch> {
 
   async #nextStep(): Promise<Step> {
     const started = performance.now()
-    const { slots, schedule, clip, optimizer } = this.#options
+    const { slots, schedule } = this.#options
     const leaves = this.#computeLeaves()
     const sum = new SlotSum()
     let loss = 0
@@ -124,7 +124,7 @@ export class Trainer<Weights, Batch> {
         await nextTurn()
       }
       const learningRate = schedule(this.#step)
-      const gradientNorm = scope(() => this.#update(sum.finish(), slots, clip, learningRate, optimizer))
+      const gradientNorm = noGrad(() => scope(() => this.#update(sum.finish(), learningRate)))
       this.#step++
       const skipped = !Number.isFinite(gradientNorm)
       return {
@@ -173,18 +173,18 @@ export class Trainer<Weights, Batch> {
     })
   }
 
-  /** Mean over slots, clipping, update; a gradient that is not finite changes nothing. Returns the norm. */
-  #update(gradients: Named, slots: number, clip: number, learningRate: number, optimizer: Optimizer): number {
-    return noGrad(() => {
-      try {
-        if (slots > 1) Object.values(gradients).forEach((gradient) => gradient.mul_(1 / slots))
-        const norm = clipGradients(gradients, clip)
-        if (Number.isFinite(norm))
-          optimizer.update({ weights: this.#weights, gradients, state: this.#state, step: this.#step, learningRate })
-        return norm
-      } finally {
-        Object.values(gradients).forEach((gradient) => gradient.dispose())
-      }
-    })
+  /** Mean over slots, clipping and update in one pass; a gradient that is not finite changes nothing. Returns the norm. */
+  #update(gradients: Named, learningRate: number): number {
+    const { slots, clip, optimizer } = this.#options
+    try {
+      const norm = gradientNorm(gradients) / slots
+      const gradientScale = clipScale(norm, clip) / slots
+      const { step } = this
+      if (Number.isFinite(norm))
+        optimizer.update({ weights: this.#weights, gradients, state: this.#state, step, learningRate, gradientScale })
+      return norm
+    } finally {
+      Object.values(gradients).forEach((gradient) => gradient.dispose())
+    }
   }
 }

@@ -1,0 +1,26 @@
+// From the run's configuration to the optimizer and the learning rate it names. The rules themselves are in optim/.
+import { type DType } from '@hearth/torch'
+import { adamw, muon, schedule, sgd, type Optimizer, type Schedule } from '../optim/index.js'
+import type { RunConfig } from './config.js'
+
+/** @param dtype arithmetic of Muon's Newton-Schulz steps: part of the run, so that it resumes with the same bits */
+export function optimizerOf(config: RunConfig, dtype: DType): Optimizer {
+  const { name, learningRate, muonLearningRate, weightDecay, beta1, beta2, eps, momentum } = config.optimizer
+  const moments = { betas: [beta1, beta2] as [number, number], eps, weightDecay }
+  if (name === 'sgd') return sgd({ momentum, weightDecay })
+  if (name === 'adamw') return adamw(moments)
+  return muon({
+    momentum,
+    weightDecay,
+    dtype: dtype === 'bfloat16' ? 'bfloat16' : 'float32',
+    matrixLearningRateScale: muonLearningRate / learningRate,
+    adamw: moments,
+  })
+}
+
+export function scheduleOf(config: RunConfig): Schedule {
+  const { kind, warmupSteps, minRatio, decayFraction } = config.schedule
+  const common = { peak: config.optimizer.learningRate, warmupSteps, totalSteps: config.steps }
+  if (kind === 'constant') return schedule({ kind, ...common })
+  return schedule(kind === 'wsd' ? { kind, ...common, minRatio, decayFraction } : { kind, ...common, minRatio })
+}
