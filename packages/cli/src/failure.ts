@@ -1,0 +1,54 @@
+// From an error to what a person reads and the exit code. Mistakes and refusals are clean text; anything else is our
+// own fault and says so, with its stack.
+import type { Terminal } from './terminal.js'
+
+/** The line was wrong: everything that is wrong with it at once. */
+export class UsageError extends Error {
+  readonly command: string | undefined
+
+  constructor(problems: readonly string[], command?: string) {
+    super(problems.join('\n'))
+    this.name = 'UsageError'
+    this.command = command
+  }
+}
+
+/** What a command refuses or cannot do, before any library is loaded: shown like a HearthError. */
+export class CommandError extends Error {
+  constructor(message: string, remedy?: string) {
+    super(remedy === undefined ? message : `${message}\n  remedy: ${remedy}`)
+    this.name = 'CommandError'
+  }
+}
+
+/** Exit codes, as docs/cli lists them. */
+export const exitCodes = { refused: 1, usage: 2, internal: 70, interrupted: 130, terminated: 143 } as const
+
+/** Prints what went wrong on stderr and returns the exit code. */
+export function reportFailure(error: unknown, terminal: Terminal): number {
+  const { red, dim } = terminal.noteColors
+  const label = red('error:')
+  if (error instanceof UsageError) {
+    const help = error.command === undefined ? 'hearth --help' : `hearth ${error.command} --help`
+    for (const line of error.message.split('\n')) terminal.note(`${label} ${line}`)
+    terminal.note(dim(`See: ${help}`))
+    return exitCodes.usage
+  }
+  if (isRefusal(error)) {
+    terminal.note(`${label} ${error.message}`)
+    return exitCodes.refused
+  }
+  terminal.note(`${label} something went wrong inside Hearth itself; please report it, with the lines below.`)
+  terminal.note(error instanceof Error ? (error.stack ?? error.message) : String(error))
+  return exitCodes.internal
+}
+
+/**
+ * The HearthError family, known by its shape: the class is in @hearth/torch, whose native module must not be loaded (and
+ * may be what is missing) to print an error. Errors of the system name the file and the reason themselves.
+ */
+function isRefusal(error: unknown): error is Error {
+  if (!(error instanceof Error)) return false
+  if (error instanceof CommandError || 'remedy' in error) return true
+  return 'syscall' in error && 'path' in error
+}
