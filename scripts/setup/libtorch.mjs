@@ -112,6 +112,14 @@ export function bundledOpenmp(library) {
 /** What a person types to get libtorch where no package of the system brings it. */
 export function downloadCommand() {
   if (process.platform === 'darwin') return 'brew install pytorch && npm run setup'
+  // The official archives for Linux are for x86-64; for others the same files come with the Python package.
+  if (process.arch !== 'x64') {
+    return [
+      'python3 -m venv "$HOME/torch" && "$HOME/torch/bin/pip" install torch',
+      'export LIBTORCH="$("$HOME/torch/bin/python" -c \'import torch; print(torch.__path__[0])\')"',
+      'npm run setup',
+    ].join('\n')
+  }
   const archive = `libtorch-shared-with-deps-${RELEASE}`
   return [
     `curl -LO https://download.pytorch.org/libtorch/cpu/${archive}%2Bcpu.zip`,
