@@ -16,10 +16,13 @@ export {
   hasFastBfloat16,
   memoryStats,
   numThreads,
+  releaseCachedMemory,
+  resetPeakMemory,
   setNumThreads,
   torchVersion,
   type MemoryStats,
 } from './runtime.js'
+export { formatHeader as formatSafetensorsHeader } from './safetensors-header.js'
 export { readSafetensors, SafetensorsFile, writeSafetensors, type SafetensorsEntry } from './safetensors.js'
 export { keep, scope } from './scope.js'
 export { Tensor, type NestedNumbers } from './tensor.js'

@@ -1,0 +1,16 @@
+// hearth/checkpoint: durable checkpoints. Saved so that nothing acknowledged is ever lost, verified whole before use.
+export { listCheckpoints, type CheckpointName } from './folder.js'
+export {
+  findLatest,
+  loadCheckpoint,
+  LoadedCheckpoint,
+  loadLatest,
+  type FindOptions,
+  type RefusedCheckpoint,
+  type VerifiedCheckpoint,
+} from './load.js'
+export { sha256, type Json, type Manifest, type ShardRecord } from './manifest.js'
+export { prune, type Retention } from './prune.js'
+export { saveCheckpoint, type CheckpointState, type SavedCheckpoint } from './save.js'
+export { realStorage, type ReadableFile, type Storage, type WritableFile } from './storage.js'
+export { verifyCheckpoint, type Verification } from './verify.js'
