@@ -1,4 +1,4 @@
-// Our own lint rule: the order of packages and folders is the order of imports (DESIGN, section 2). What stands further
+// Our own lint rule: the order of packages and folders is the order of imports. What stands further
 // down may import what stands further up, never the other way round; a folder is entered through its index.js only;
 // and no folder or file is a drawer for everything ("utils").
 import { dirname, posix, relative, sep } from 'node:path'
