@@ -1,4 +1,5 @@
 // The export table of the native module, and nothing else. Its contract in TypeScript is src/native.ts.
+#include "allocator.h"
 #include "autograd.h"
 #include "dispatch.h"
 #include "errors.h"
@@ -29,6 +30,7 @@ napi_property_descriptor entry(const char* name) {
 }  // namespace
 
 napi_value initialise(napi_env env, napi_value exports) {
+  installAllocator();
   napi_set_instance_data(env, new Environment(), [](napi_env, void* data, void*) { delete static_cast<Environment*>(data); }, nullptr);
   const napi_property_descriptor table[] = {
       entry<setErrorFactory>("setErrorFactory"),
@@ -69,6 +71,8 @@ napi_value initialise(napi_env env, napi_value exports) {
       entry<releaseGenerator>("releaseGenerator"),
       entry<reportMemory>("reportMemory"),
       entry<memoryStats>("memoryStats"),
+      entry<resetPeakMemory>("resetPeakMemory"),
+      entry<releaseCachedMemory>("releaseCachedMemory"),
   };
   napi_define_properties(env, exports, sizeof(table) / sizeof(table[0]), table);
   return exports;

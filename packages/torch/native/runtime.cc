@@ -8,6 +8,8 @@
 
 #include <unordered_set>
 
+#include "allocator.h"
+
 namespace hearth {
 
 napi_value torchVersion(napi_env env, napi_callback_info) { return toString(env, TORCH_VERSION); }
@@ -85,7 +87,7 @@ napi_value reportMemory(napi_env env, napi_callback_info info) {
   return undefinedValue(env);
 }
 
-/** `[live tensors, bytes of their distinct storages]` of this environment. */
+/** `[live tensors, bytes of their distinct storages]` of this environment, `[allocated, peak, cached bytes]` of the process. */
 napi_value memoryStats(napi_env env, napi_callback_info) {
   Environment& environment = environmentOf(env);
   std::unordered_set<const void*> seen;
@@ -94,11 +96,23 @@ napi_value memoryStats(napi_env env, napi_callback_info) {
     if (!tensor.defined() || !tensor.has_storage()) return;
     if (seen.insert(tensor.storage().unsafeGetStorageImpl()).second) bytes += static_cast<double>(tensor.storage().nbytes());
   });
+  const MemoryUse use = memoryUse();
+  const double figures[] = {static_cast<double>(environment.tensors.live()), bytes, static_cast<double>(use.allocated),
+                            static_cast<double>(use.peak), static_cast<double>(use.cached)};
   napi_value result;
-  check(napi_create_array_with_length(env, 2, &result));
-  check(napi_set_element(env, result, 0, toNumber(env, static_cast<double>(environment.tensors.live()))));
-  check(napi_set_element(env, result, 1, toNumber(env, bytes)));
+  check(napi_create_array_with_length(env, 5, &result));
+  for (uint32_t i = 0; i < 5; ++i) check(napi_set_element(env, result, i, toNumber(env, figures[i])));
   return result;
+}
+
+napi_value resetPeakMemory(napi_env env, napi_callback_info) {
+  resetPeakMemory();
+  return undefinedValue(env);
+}
+
+napi_value releaseCachedMemory(napi_env env, napi_callback_info) {
+  releaseCachedMemory();
+  return undefinedValue(env);
 }
 
 }  // namespace hearth

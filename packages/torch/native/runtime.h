@@ -16,5 +16,7 @@ napi_value seedGenerator(napi_env env, napi_callback_info info);
 napi_value releaseGenerator(napi_env env, napi_callback_info info);
 napi_value reportMemory(napi_env env, napi_callback_info info);
 napi_value memoryStats(napi_env env, napi_callback_info info);
+napi_value resetPeakMemory(napi_env env, napi_callback_info info);
+napi_value releaseCachedMemory(napi_env env, napi_callback_info info);
 
 }  // namespace hearth

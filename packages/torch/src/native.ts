@@ -59,7 +59,9 @@ export interface Native {
   releaseGenerator(generator: number): void
   /** Tells V8 of memory that its small objects hold outside its heap. */
   reportMemory(deltaBytes: number): void
-  memoryStats(): [liveTensors: number, liveBytes: number]
+  memoryStats(): [liveTensors: number, liveBytes: number, allocated: number, peak: number, cached: number]
+  resetPeakMemory(): void
+  releaseCachedMemory(): void
 }
 
 const BINARY = fileURLToPath(new URL('../build/hearth_torch.node', import.meta.url))

@@ -22,12 +22,25 @@ export interface MemoryStats {
   liveTensors: number
   /** Bytes of their distinct storages. */
   liveBytes: number
+  /** Bytes in CPU tensors of the whole process, those that only autograd or another thread holds among them. */
+  allocatedBytes: number
+  /** The most that allocatedBytes was since resetPeakMemory(). */
+  peakBytes: number
+  /** Freed memory that is kept for the next tensors: allocatedBytes and this together stay below the peak. */
+  cachedBytes: number
 }
 
+/** Memory of tensors. With HEARTH_ALLOCATOR=system in the environment, what libtorch allocates is not known: zero. */
 export function memoryStats(): MemoryStats {
-  const [liveTensors, liveBytes] = native.memoryStats()
-  return { liveTensors, liveBytes }
+  const [liveTensors, liveBytes, allocatedBytes, peakBytes, cachedBytes] = native.memoryStats()
+  return { liveTensors, liveBytes, allocatedBytes, peakBytes, cachedBytes }
 }
+
+/** Starts `peakBytes` anew from what is allocated now. */
+export const resetPeakMemory = (): void => native.resetPeakMemory()
+
+/** Gives freed memory that is kept for the next tensors back to the system: for a process that goes on to something else. */
+export const releaseCachedMemory = (): void => native.releaseCachedMemory()
 
 const bound = new Map<string, NativeOperator>()
 // A result that is a tensor comes back as a handle, which only the schema tells from a number.
