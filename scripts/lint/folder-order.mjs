@@ -58,8 +58,9 @@ function locate(path) {
   const inside = rank < 0 ? path : path.slice(PACKAGES[rank].folder.length + 1)
   const isSource = rank >= 0 && inside.startsWith('src/')
   const parts = inside.split('/')
-  const folder = isSource && PACKAGES[rank].name === 'hearth' && parts.length > 2 ? parts[1] : undefined
-  return { path, rank, isSource, isTest: /\.test\.\w+$/.test(path), folder }
+  const top = isSource && parts.length > 2 ? parts[1] : undefined
+  const folder = rank >= 0 && PACKAGES[rank].name === 'hearth' ? top : undefined
+  return { path, rank, isSource, isTest: /\.test\.\w+$/.test(path), top, folder }
 }
 
 function checkPath({ path, folder }) {
@@ -87,7 +88,7 @@ function checkRelative(file, specifier) {
     if (target.rank >= 0) return { messageId: 'byName', data: { name: PACKAGES[target.rank].name } }
     return file.isSource && !file.isTest ? { messageId: 'leaves' } : undefined
   }
-  return checkFolders(file, target) ?? checkEntrance(target, specifier)
+  return checkFolders(file, target) ?? checkEntrance(file, target, specifier)
 }
 
 function checkFolders(file, target) {
@@ -96,12 +97,12 @@ function checkFolders(file, target) {
   return { messageId: 'folderOrder', data: { from: file.folder, to: target.folder, order: FOLDERS.join(' < ') } }
 }
 
-// '../tree/index.js' is another folder's face, '../tree/walk.js' its inside; './walk.js' and '../walk.js' are our own.
-function checkEntrance(target, specifier) {
-  const parts = specifier.split('/')
-  const ups = parts.filter((part) => part === '..').length
-  const down = parts.filter((part) => part !== '..' && part !== '.')
-  if (!target.isSource || ups === 0 || down.length < 2) return undefined
-  if (down.length === 2 && down[1] === 'index.js') return undefined
-  return { messageId: 'internals', data: { index: `${'../'.repeat(ups)}${down[0]}/index.js` } }
+// src/tree is entered through src/tree/index.js by every other folder, and by the tests in test/. What lies in the same
+// folder of src, at whatever depth, and what a folder of src has below it, is its own affair.
+function checkEntrance(file, target, specifier) {
+  const inside = target.path.slice(target.path.indexOf('/src/') + 5)
+  const [top, ...rest] = inside.split('/')
+  const isOwn = file.isSource && (specifier.startsWith('./') || file.top === top)
+  if (!target.isSource || rest.length === 0 || isOwn || rest.join('/') === 'index.js') return undefined
+  return { messageId: 'internals', data: { index: `${specifier.slice(0, -rest.join('/').length)}index.js` } }
 }

@@ -36,11 +36,14 @@ describe('the inside of another folder', () => {
   test('is reached through its index.js only', () => {
     expect(lint(nn, "import { walk } from '../tree/walk.js'")).toEqual(['internals'])
     expect(lint('packages/hearth/src/train/loop.ts', "import '../models/gpt2/index.js'")).toEqual(['internals'])
-    expect(lint('packages/hearth/src/models/gpt2/model.ts', "import '../llama/block.js'")).toEqual(['internals'])
+    expect(lint('packages/cli/src/files/find.ts', "import '../commands/train.js'")).toEqual(['internals'])
     expect(lint('packages/hearth/test/layers.test.ts', "import '../src/nn/linear.js'")).toEqual(['internals'])
+    expect(lint('packages/hearth/test/layers.test.ts', "import '../src/nn/index.js'")).toEqual([])
   })
 
   test('is not what lies beside, above or below in the same folder', () => {
+    expect(lint('packages/hearth/src/data/documents/text.ts', "import '../tokenizer/train.js'")).toEqual([])
+    expect(lint('packages/cli/src/main.ts', "import './commands/train.js'")).toEqual([])
     expect(lint(nn, "import './norm.js'")).toEqual([])
     expect(lint('packages/hearth/src/models/gpt2/model.ts', "import '../attention.js'")).toEqual([])
     expect(lint('packages/hearth/src/models/index.ts', "export * from './gpt2/model.js'")).toEqual([])
