@@ -1,0 +1,182 @@
+// Generation from the recorded models, and its promises about seeds, limits, signals and memory.
+import { ConfigError, DataError, memoryStats, noGrad, tensor } from '@hearth/torch'
+import { describe, expect, test } from 'vitest'
+import { recordedModel } from '../../test/recorded-models.js'
+import { recordedJson } from '../../test/recorded.js'
+import { familyOf, logits, type LanguageModel } from '../models/index.js'
+import { generate, greedy, type Ending, type GenerateOptions } from './index.js'
+
+const names = ['gpt2', 'llama', 'llama_gqa', 'gpt_neox', 'gpt_neox_sequential'] as const
+const open = (name: string): LanguageModel => recordedModel(familyOf(recordedJson(`models/${name}/config.json`)), name)
+
+const live = () => ({ tensors: memoryStats().liveTensors, bytes: memoryStats().liveBytes })
+
+interface Generation {
+  prompt: number[]
+  tokens: number[]
+}
+const generationOf = (name: string) => recordedJson<{ generation: Generation }>(`models/${name}.json`).generation
+
+async function collect(
+  model: LanguageModel,
+  prompt: number[],
+  options: GenerateOptions,
+): Promise<{ ids: number[]; ending: Ending }> {
+  const tokens = generate(model, prompt, { eosId: [], ...options })
+  const ids: number[] = []
+  for (;;) {
+    const next = await tokens.next()
+    if (next.done) return { ids, ending: next.value }
+    ids.push(next.value)
+  }
+}
+
+describe.each(names)('%s', (name) => {
+  const { prompt, tokens } = generationOf(name)
+
+  test('continues its prompt greedily as PyTorch recorded it', async () => {
+    const { ids, ending } = await collect(open(name), prompt, { temperature: 0, maxTokens: tokens.length })
+    expect(ids).toEqual(tokens)
+    expect(ending).toEqual({ reason: 'length', promptTokens: prompt.length, tokens: tokens.length })
+  })
+
+  test('with the cache gives what reading the whole text for each token gives', async () => {
+    const model = open(name)
+    const text = [...prompt]
+    noGrad(() => {
+      for (let i = 0; i < 20; i++) {
+        const output = logits(model, tensor([text], { dtype: 'int64' }), { lastOnly: true })
+        text.push(greedy(Float32Array.from(output.toArray())))
+      }
+    })
+    const { ids } = await collect(model, prompt, { temperature: 0, maxTokens: 20 })
+    expect(ids).toEqual(text.slice(prompt.length))
+  })
+})
+
+describe('randomness', () => {
+  const model = open('llama')
+  const prompt = [3, 1, 4]
+  const settings = { maxTokens: 24, temperature: 1.3 }
+
+  test('is the same for the same seed and another for another', async () => {
+    const run = async (seed: number) => (await collect(model, prompt, { ...settings, seed })).ids
+    expect(await run(5)).toEqual(await run(5))
+    expect(await run(5)).not.toEqual(await run(6))
+  })
+
+  test('is new each time without a seed', async () => {
+    const run = async () => (await collect(model, prompt, settings)).ids
+    expect(await run()).not.toEqual(await run())
+  })
+
+  test('belongs to the position, so a text that is cut and gone on with is the same text', async () => {
+    const whole = (await collect(model, prompt, { ...settings, seed: 9 })).ids
+    const start = whole.slice(0, 10)
+    const rest = (await collect(model, [...prompt, ...start], { ...settings, seed: 9, maxTokens: 14 })).ids
+    expect([...start, ...rest]).toEqual(whole)
+  })
+})
+
+describe('the end', () => {
+  const { prompt, tokens } = generationOf('gpt2')
+  const model = open('gpt2')
+  const context = model.family.shape(model.config).contextLength
+
+  test('is an end-of-text token, which is not given out', async () => {
+    const expected = { reason: 'end', promptTokens: prompt.length, tokens: 4 }
+    for (const eosId of [tokens[4]!, [1000, tokens[4]!]]) {
+      const { ids, ending } = await collect(model, prompt, { temperature: 0, eosId })
+      expect(ids).toEqual(tokens.slice(0, 4))
+      expect(ending).toEqual(expected)
+    }
+  })
+
+  test('is the end-of-text token of the configuration when none is given', async () => {
+    const json = { ...(recordedJson('models/gpt2/config.json') as object), eos_token_id: tokens[2]! }
+    const config = model.family.parseConfig(json)
+    const { ids } = await collect({ ...model, config }, prompt, { temperature: 0, eosId: undefined })
+    expect(ids).toEqual(tokens.slice(0, 2))
+  })
+
+  test('is the end of the context', async () => {
+    const { ids, ending } = await collect(model, prompt, { temperature: 0, maxTokens: 10_000 })
+    expect(ids).toHaveLength(context - prompt.length)
+    expect(ending.reason).toBe('length')
+  })
+
+  test('is the signal, after the token at hand, and before the prompt when it was there first', async () => {
+    const abort = new AbortController()
+    const ids: number[] = []
+    for await (const id of generate(model, prompt, { temperature: 0, eosId: [], signal: abort.signal })) {
+      ids.push(id)
+      if (ids.length === 3) abort.abort()
+    }
+    expect(ids).toEqual(tokens.slice(0, 3))
+    const { ending } = await collect(model, prompt, { signal: abort.signal })
+    expect(ending).toEqual({ reason: 'aborted', promptTokens: prompt.length, tokens: 0 })
+  })
+
+  test('lets timers run between tokens', async () => {
+    let ticks = 0
+    const timer = setInterval(() => ticks++, 0)
+    await collect(model, prompt, { temperature: 0, maxTokens: 20 })
+    clearInterval(timer)
+    expect(ticks).toBeGreaterThan(0)
+  })
+})
+
+describe('mistakes are found before anything is computed', () => {
+  const model = open('gpt2')
+
+  test('all wrong settings at once', () => {
+    const wrong = {
+      temperature: -1,
+      topK: 1.5,
+      topP: 0,
+      minP: 2,
+      repetitionPenalty: 0,
+      maxTokens: 0,
+      seed: -1,
+      eosId: 0.5,
+    }
+    const attempt = () => generate(model, [1], wrong)
+    expect(attempt).toThrow(ConfigError)
+    try {
+      attempt()
+    } catch (error) {
+      expect((error as ConfigError).issues.map(({ path }) => path).sort()).toEqual(Object.keys(wrong).sort())
+    }
+    expect(() => generate(model, [1], { temperature: Number.NaN })).toThrow(/temperature: must be .*, got NaN/)
+  })
+
+  test('prompts that cannot be used', () => {
+    const { vocabularySize, contextLength } = model.family.shape(model.config)
+    expect(() => generate(model, [])).toThrow(DataError)
+    expect(() => generate(model, [1, -1, vocabularySize, 0.5])).toThrow(/3 ids .*: -1 at 1, /)
+    expect(() => generate(model, new Int32Array(contextLength))).toThrow(/no room in the model's context/)
+  })
+})
+
+test('200 tokens leave no tensors behind and need none more on the way', async () => {
+  const json = { ...(recordedJson('models/llama/config.json') as object), max_position_embeddings: 1024 }
+  const base = open('llama')
+  const model = { ...base, config: base.family.parseConfig(json) }
+  await collect(model, [1, 2, 3], { maxTokens: 200 }) // what a model keeps for good: its rotary tables
+  const before = live()
+  const during: number[] = []
+  for await (const id of generate(model, [1, 2, 3], { maxTokens: 200, eosId: [], repetitionPenalty: 1.2, topP: 0.9 })) {
+    if (id >= 0) during.push(live().tensors)
+  }
+  expect(during).toHaveLength(200)
+  expect(new Set(during).size).toBe(1)
+  expect(live()).toEqual(before)
+})
+
+test('a caller who leaves early frees the cache', async () => {
+  const model = open('llama')
+  await collect(model, [1], { maxTokens: 1 })
+  const before = live()
+  for await (const id of generate(model, [1, 2, 3], { eosId: [] })) if (id >= 0) break
+  expect(live()).toEqual(before)
+})
