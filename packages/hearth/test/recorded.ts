@@ -15,9 +15,9 @@ export const recordedTensors = (name: string): SafetensorsFile => readSafetensor
 /** Promised relative distance to the recording. */
 export const TOLERANCE = { float32: 1e-5, bfloat16: 1e-2 } as const
 
-/** max |a - b| / max |b|. */
+/** ‖a - b‖ / ‖b‖, as fixtures/README.md compares. */
 export function relativeDistance(a: Tensor, b: Tensor): number {
   if (a.shape.join() !== b.shape.join()) throw new Error(`shapes differ: [${a.shape.join()}] and [${b.shape.join()}]`)
   const [wideA, wideB] = [a.to('float64'), b.to('float64')]
-  return wideA.sub(wideB).abs().max().item() / wideB.abs().max().item()
+  return wideA.sub(wideB).linalgVectorNorm().item() / wideB.linalgVectorNorm().item()
 }

@@ -25,37 +25,45 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOpt
   const { causal = false, scale = 1 / Math.sqrt(q.shape[3]!) } = options
   const [queries, keys] = [q.shape[2]!, k.shape[2]!]
   const hides = causal && queries > 1 // one query, at the last key, sees every key
-  const fused = (fusedKernel ??= hasFusedKernel())
   return scope(() => {
-    if (fused && hides && options.mask === undefined && queries === keys)
-      return callFused(q, k, v, scale, undefined, true)
-    return roundedOnce(q, (widen) => {
-      const [wideQ, wideK, wideV] = [widen(q), widen(k), widen(v)]
-      const triangle = hides ? causalMask(queries, keys, wideQ.dtype, q.device) : undefined
-      const given = options.mask?.to(wideQ.dtype)
-      const mask = triangle && given ? triangle.add(given) : (triangle ?? given)
-      if (fused) return callFused(wideQ, wideK, wideV, scale, mask, false)
-      return composed(wideQ, wideK, wideV, scale, mask)
-    })
+    const triangle = hides ? causalMask(queries, keys, q.dtype, q.device) : undefined
+    const given = options.mask?.to(q.dtype)
+    if ((fusedKernel ??= hasFusedKernel())) {
+      // The kernel's own causality lets the first query stand at the first key.
+      const causalByKernel = hides && given === undefined && queries === keys
+      return callFused(q, k, v, {
+        scale,
+        causal: causalByKernel,
+        mask: causalByKernel ? undefined : sum(triangle, given),
+      })
+    }
+    return composed(q, k, v, { scale, mask: sum(triangle, given) })
   })
 }
 
+interface Scores {
+  scale: number
+  mask: Tensor | undefined
+}
+
+const sum = (a: Tensor | undefined, b: Tensor | undefined): Tensor | undefined => (a && b ? a.add(b) : (a ?? b))
+
 /** The queries of a group stand under each other, so that keys and values are never repeated. */
-function composed(q: Tensor, k: Tensor, v: Tensor, scale: number, mask: Tensor | undefined): Tensor {
+function composed(q: Tensor, k: Tensor, v: Tensor, { scale, mask }: Scores): Tensor {
   const [B, H, T, E] = q.shape as [number, number, number, number]
   const [, K, S] = k.shape as [number, number, number, number]
   const G = H / K
   const queries = q.reshape([B * K, G * T, E])
   const keys = k.reshape([B * K, S, E]).transpose(1, 2) // (B·K, E, S)
-  const scores =
-    mask === undefined
-      ? queries.mul(scale).bmm(keys)
-      : baddbmm(groupedMask(mask, [B, H, T, S], K), queries, keys, { alpha: scale }) // (B·K, G·T, S)
-  // libtorch sums a 16-bit softmax in float32.
-  return scores
-    .softmax(-1)
-    .bmm(v.reshape([B * K, S, E]))
-    .view([B, H, T, E])
+  const hidden = mask && groupedMask(mask, [B, H, T, S], K)
+  const scores = roundedOnce(q, (widen) =>
+    hidden === undefined
+      ? widen(queries).mul(scale).bmm(widen(keys))
+      : baddbmm(widen(hidden), widen(queries), widen(keys), { alpha: scale }),
+  ) // (B·K, G·T, S)
+  const shares = scores.softmax(-1) // libtorch sums a 16-bit softmax in float32
+  const values = v.reshape([B * K, S, E])
+  return roundedOnce(q, (widen) => widen(shares).bmm(widen(values))).view([B, H, T, E])
 }
 
 /** A mask over (B, H, T, S), in the form that broadcasts to scores of (B·K, G·T, S). */
@@ -71,14 +79,15 @@ let fusedKernel: boolean | undefined
 /** libtorch 2 has one operator for all of it, which never writes the scores to memory. */
 function hasFusedKernel(): boolean {
   try {
-    scope(() => callFused(zeros([1, 1, 1, 1]), zeros([1, 1, 1, 1]), zeros([1, 1, 1, 1]), 1, undefined, false))
+    const one = () => zeros([1, 1, 1, 1])
+    scope(() => void callFused(one(), one(), one(), { scale: 1, mask: undefined, causal: false }))
     return true
   } catch {
     return false
   }
 }
 
-function callFused(q: Tensor, k: Tensor, v: Tensor, scale: number, mask: Tensor | undefined, causal: boolean): Tensor {
+function callFused(q: Tensor, k: Tensor, v: Tensor, { scale, mask, causal }: Scores & { causal: boolean }): Tensor {
   const [B, H, , E] = q.shape as [number, number, number, number]
   const [, K, S] = k.shape as [number, number, number, number]
   // The kernel wants as many key heads as query heads.

@@ -1,4 +1,4 @@
-import { Generator, HearthError, memoryStats, randn, scope, type Tensor } from '@hearth/torch'
+import { Generator, HearthError, memoryStats, randn, scope } from '@hearth/torch'
 import { expect, test } from 'vitest'
 import { KeyValueCache } from './index.js'
 
@@ -43,7 +43,7 @@ test('too many tokens are refused and leave the cache as it was', () => {
 test('what is appended is not recorded for autograd, and lives beyond the scope it came from', () => {
   using cache = new KeyValueCache(shape)
   const keys = scope(() => cache.append(0, random(1, 2).setRequiresGrad(true), random(2, 2)))[0]
-  expect((keys).requiresGrad).toBe(false)
+  expect(keys.requiresGrad).toBe(false)
   expect(keys.toArray()).toEqual(random(1, 2).toArray())
 })
 

@@ -1,5 +1,5 @@
 // Every layer against what PyTorch recorded for it: the output, and the gradients for the recorded upstream gradient.
-import type { Tensor } from '@hearth/torch';
+import type { Tensor } from '@hearth/torch'
 import { grad } from '@hearth/torch'
 import { describe, expect, test } from 'vitest'
 import { recordedJson, recordedTensors, relativeDistance, TOLERANCE } from '../../test/recorded.js'

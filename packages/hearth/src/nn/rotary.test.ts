@@ -1,4 +1,4 @@
-import type { Tensor } from '@hearth/torch';
+import type { Tensor } from '@hearth/torch'
 import { Generator, randn, scope } from '@hearth/torch'
 import { describe, expect, test } from 'vitest'
 import { applyRotary, rotaryFrequencies, rotaryTables, scaledContextLength, type Rotary } from './index.js'

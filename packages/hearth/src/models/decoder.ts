@@ -1,0 +1,75 @@
+// What every decoder does around its blocks: check what it is given, run the blocks in order, apply the head.
+// B batch, T tokens, D width, V vocabulary.
+import { HearthError, noGrad, scope, type Tensor } from '@hearth/torch'
+import type { KeyValueCache } from '../nn/index.js'
+import type { Family, ForwardOptions } from './family.js'
+
+/** What a block needs to know besides its weights and its input. */
+export interface BlockContext {
+  layer: number
+  cache: KeyValueCache | undefined
+}
+
+/**
+ * The position of the first of `ids`: 0, or behind what the cache holds.
+ * @throws HearthError when the ids are not (B, T) integers, or the text is longer than the context or the cache
+ */
+export function firstPosition(ids: Tensor, contextLength: number, cache: KeyValueCache | undefined): number {
+  const [batch, tokens] = ids.shape
+  if (ids.shape.length !== 2 || tokens === 0 || (ids.dtype !== 'int64' && ids.dtype !== 'int32'))
+    throw new HearthError(
+      `token ids must be int64 of shape (batch, tokens) with at least one token, got ${String(ids)}`,
+    )
+  const start = cache?.length ?? 0
+  const end = start + tokens!
+  if (end > contextLength) {
+    const held = start > 0 ? ` (${start} in the cache and ${tokens} new)` : ''
+    throw new HearthError(`the text has ${end} tokens${held}, the model reads at most ${contextLength}`, {
+      remedy: 'give it a shorter text, or a model with a longer context',
+    })
+  }
+  if (cache && cache.batch !== batch)
+    throw new HearthError(`the key/value cache is for a batch of ${cache.batch}, got ids of a batch of ${batch}`)
+  if (cache && cache.room < tokens!)
+    throw new HearthError(`the key/value cache has room for ${cache.room} of ${cache.capacity} tokens, got ${tokens}`, {
+      remedy: 'make the cache with a larger capacity',
+    })
+  return start
+}
+
+/**
+ * Runs x (B, T, D) through the blocks; then the cache holds their tokens. Each block has a scope, so that of its
+ * intermediates only those stay that the backward pass needs.
+ */
+export function runBlocks<Block>(
+  blocks: readonly Block[],
+  x: Tensor,
+  { cache, runBlock }: ForwardOptions,
+  run: (block: Block, x: Tensor, context: BlockContext) => Tensor,
+): Tensor {
+  const tokens = x.shape[1]!
+  for (const [layer, block] of blocks.entries()) {
+    const one = (input: Tensor) => scope(() => run(block, input, { layer, cache }))
+    const next = runBlock ? runBlock(one, x) : one(x)
+    if (!runBlock) x.dispose() // autograd holds its own
+    x = next
+  }
+  cache?.advance(tokens)
+  return x
+}
+
+/** Family.forward, from the family's `hidden` and `head`. */
+export function forwardOf<Config, Weights>(
+  family: Pick<Family<Config, Weights>, 'hidden' | 'head'>,
+): Family<Config, Weights>['forward'] {
+  return (weights, config, ids, options = {}) => {
+    const run = () => {
+      const hidden = family.hidden(weights, config, ids, options) // (B, T, D)
+      const last = ids.shape[1]! - 1
+      return family.head(weights, options.lastOnly ? hidden.narrow(1, last, 1) : hidden) // (B, T or 1, V)
+    }
+    if (options.cache) return noGrad(() => scope(run))
+    // A block that runs again in the backward pass uses tables made in here: they belong to the caller's scope.
+    return options.runBlock ? run() : scope(run)
+  }
+}

@@ -1,0 +1,75 @@
+// What a family of models is: one architecture with its configuration, its maths and the names of its weights in files.
+// A family is a folder: config.ts, model.ts, weights.ts and a test. Nothing here knows any of them.
+import type { Tensor } from '@hearth/torch'
+import type { KeyValueCache } from '../nn/index.js'
+import type { NameTable } from './names.js'
+import type { WeightSource } from './weight-source.js'
+
+export interface ForwardOptions {
+  /** Tokens that were read before; their keys and values are used, and those of `ids` added. Records no gradients. */
+  cache?: KeyValueCache
+  /** Logits of the last position alone, (B, 1, V). */
+  lastOnly?: boolean
+  /** Runs one block on its input; activation checkpointing runs it without recording, and again in the backward pass. */
+  runBlock?: (block: (x: Tensor) => Tensor, x: Tensor) => Tensor
+}
+
+/** The sizes of a model, under the same names for every family. */
+export interface ModelShape {
+  layers: number
+  width: number
+  heads: number
+  keyValueHeads: number
+  headDim: number
+  /** Width inside the feed-forward part. */
+  feedForward: number
+  vocabularySize: number
+  /** Tokens that the model can read at once. */
+  contextLength: number
+  /** Weights that are trained; a tied head counts once. */
+  parameters: number
+  /** Those of lookup tables that no matrix product uses: learned positions, and token embeddings where the head is its own. */
+  embeddingParameters: number
+}
+
+/** One architecture. Methods, so that a `Family<GptConfig, GptWeights>` is a `Family`. */
+export interface Family<Config = unknown, Weights = unknown> {
+  /** Hugging Face's `model_type`. */
+  readonly name: string
+  /** Hugging Face's `architectures[0]`. */
+  readonly architecture: string
+  readonly names: NameTable
+  /**
+   * Reads a Hugging Face config.json of transformers v4 or v5; missing keys get its defaults, unknown ones are ignored.
+   * @param where names the configuration in the error
+   * @throws ConfigError listing everything that is impossible or not supported
+   */
+  parseConfig(json: unknown, where?: string): Config
+  /** The config.json, readable by transformers v4 and v5. */
+  toConfig(config: Config): Record<string, unknown>
+  /** The tree of weights, each asked from the source. */
+  build(config: Config, source: WeightSource): Weights
+  /**
+   * The residual stream after the last block and norm.
+   * @param ids (B, T) int64
+   * @returns (B, T, D)
+   * @throws HearthError when the ids have another form, or the text is longer than the context or the cache
+   */
+  hidden(weights: Weights, config: Config, ids: Tensor, options?: ForwardOptions): Tensor
+  /** (B, T, D) → logits (B, T, V). */
+  head(weights: Weights, hidden: Tensor): Tensor
+  /**
+   * head(hidden(ids)).
+   * @param ids (B, T) int64
+   * @returns logits (B, T, V), or (B, 1, V) with `lastOnly`
+   */
+  forward(weights: Weights, config: Config, ids: Tensor, options?: ForwardOptions): Tensor
+  shape(config: Config): ModelShape
+}
+
+/** A model: plain data and the functions of its family. */
+export interface LanguageModel<Config = unknown, Weights = unknown> {
+  family: Family<Config, Weights>
+  config: Config
+  weights: Weights
+}

@@ -1,0 +1,75 @@
+// GPT-2 (Radford et al. 2019), and GPT-3's dense layers (Brown et al. 2020): learned positions, norms before each part,
+// a tied head. Single-device maths; configuration and weights are next door.
+// B batch, T new tokens, S tokens so far, D width, H heads, E = D / H, F feed-forward width, V vocabulary.
+import type { Tensor } from '@hearth/torch'
+import { activate, attention, embedding, layerNorm, linear, mergeHeads, splitHeads } from '../../nn/index.js'
+import { firstPosition, forwardOf, runBlocks, type BlockContext } from '../decoder.js'
+import type { Family, ForwardOptions, ModelShape } from '../family.js'
+import { countWeights } from '../weight-source.js'
+import { parseConfig, toConfig, type Gpt2Config } from './config.js'
+import { build, names, type Gpt2Block, type Gpt2Weights } from './weights.js'
+
+function selfAttention(
+  { attention: w }: Gpt2Block,
+  config: Gpt2Config,
+  x: Tensor,
+  { layer, cache }: BlockContext,
+): Tensor {
+  const qkv = linear(w.qkv, x) // (B, T, 3·D)
+  const [q, k, v] = qkv.chunk(3, { dim: 2 }).map((part) => splitHeads(part, config.heads)) as [Tensor, Tensor, Tensor] // (B, H, T, E)
+  const [keys, values] = cache ? cache.append(layer, k, v) : [k, v] // (B, H, S, E)
+  const scores = config.scaleScores ? Math.sqrt(config.width / config.heads) : 1
+  const scale = 1 / scores / (config.scaleScoresByLayer ? layer + 1 : 1)
+  return linear(w.out, mergeHeads(attention(q, keys, values, { causal: true, scale }))) // (B, T, D)
+}
+
+function feedForward({ feedForward: w }: Gpt2Block, config: Gpt2Config, x: Tensor): Tensor {
+  return linear(w.down, activate(config.activation, linear(w.up, x))) // (B, T, F) → (B, T, D)
+}
+
+function runBlock(block: Gpt2Block, config: Gpt2Config, x: Tensor, context: BlockContext): Tensor {
+  const attended = x.add(selfAttention(block, config, layerNorm(block.attentionNorm, x, config.normEpsilon), context))
+  return attended.add(feedForward(block, config, layerNorm(block.feedForwardNorm, attended, config.normEpsilon)))
+}
+
+function hidden(weights: Gpt2Weights, config: Gpt2Config, ids: Tensor, options: ForwardOptions = {}): Tensor {
+  const start = firstPosition(ids, config.contextLength, options.cache)
+  const positions = weights.positions.weight.narrow(0, start, ids.shape[1]!) // (T, D)
+  const embedded = embedding(weights.embed, ids).add(positions) // (B, T, D)
+  const x = runBlocks(weights.blocks, embedded, options, (block, x, context) => runBlock(block, config, x, context))
+  return layerNorm(weights.norm, x, config.normEpsilon)
+}
+
+function head(weights: Gpt2Weights, hidden: Tensor): Tensor {
+  return linear(weights.head ?? weights.embed, hidden) // (B, T, V)
+}
+
+function shape(config: Gpt2Config): ModelShape {
+  const { layers, width, heads, contextLength, vocabularySize, tiedHead } = config
+  const lookups = tiedHead ? contextLength : contextLength + vocabularySize
+  return {
+    layers,
+    width,
+    heads,
+    keyValueHeads: heads,
+    headDim: width / heads,
+    feedForward: config.feedForward,
+    vocabularySize,
+    contextLength,
+    parameters: countWeights((source) => build(config, source)),
+    embeddingParameters: lookups * width,
+  }
+}
+
+export const gpt2: Family<Gpt2Config, Gpt2Weights> = {
+  name: 'gpt2',
+  architecture: 'GPT2LMHeadModel',
+  names,
+  parseConfig,
+  toConfig,
+  build,
+  hidden,
+  head,
+  forward: forwardOf({ hidden, head }),
+  shape,
+}

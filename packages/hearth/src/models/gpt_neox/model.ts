@@ -1,0 +1,87 @@
+// GPT-NeoX (Black et al. 2022), the architecture of GPT-NeoX-20B and Pythia: a part of each head turns by rotary
+// positions, attention and feed-forward part run side by side. Single-device maths.
+// B batch, T new tokens, S tokens so far, D width, H heads, E = D / H, F feed-forward width, V vocabulary.
+import type { Tensor } from '@hearth/torch'
+import {
+  activate,
+  applyRotary,
+  attention,
+  embedding,
+  layerNorm,
+  linear,
+  mergeHeads,
+  rotaryTables,
+  scaledContextLength,
+  splitHeads,
+  type RotaryTables,
+} from '../../nn/index.js'
+import { firstPosition, forwardOf, runBlocks, type BlockContext } from '../decoder.js'
+import type { Family, ForwardOptions, ModelShape } from '../family.js'
+import { countWeights } from '../weight-source.js'
+import { parseConfig, toConfig, type GptNeoxConfig } from './config.js'
+import { build, names, type GptNeoxBlock, type GptNeoxWeights } from './weights.js'
+
+interface Context extends BlockContext {
+  rotary: RotaryTables
+}
+
+function selfAttention({ attention: w }: GptNeoxBlock, config: GptNeoxConfig, x: Tensor, context: Context): Tensor {
+  const qkv = splitHeads(linear(w.qkv, x), config.heads) // (B, H, T, 3·E)
+  const [q, k, v] = qkv.chunk(3, { dim: 3 }) as [Tensor, Tensor, Tensor] // (B, H, T, E)
+  const [turnedQ, turnedK] = [applyRotary(q, context.rotary), applyRotary(k, context.rotary)]
+  const [keys, values] = context.cache ? context.cache.append(context.layer, turnedK, v) : [turnedK, v] // (B, H, S, E)
+  return linear(w.out, mergeHeads(attention(turnedQ, keys, values, { causal: true }))) // (B, T, D)
+}
+
+function feedForward({ feedForward: w }: GptNeoxBlock, config: GptNeoxConfig, x: Tensor): Tensor {
+  return linear(w.down, activate(config.activation, linear(w.up, x))) // (B, T, F) → (B, T, D)
+}
+
+function runBlock(block: GptNeoxBlock, config: GptNeoxConfig, x: Tensor, context: Context): Tensor {
+  const attended = x.add(selfAttention(block, config, layerNorm(block.attentionNorm, x, config.normEpsilon), context))
+  const input = config.parallelResidual ? x : attended
+  return attended.add(feedForward(block, config, layerNorm(block.feedForwardNorm, input, config.normEpsilon)))
+}
+
+function hidden(weights: GptNeoxWeights, config: GptNeoxConfig, ids: Tensor, options: ForwardOptions = {}): Tensor {
+  const start = firstPosition(ids, scaledContextLength(config.rotary), options.cache)
+  const embedded = embedding(weights.embed, ids) // (B, T, D)
+  const rotary = rotaryTables(config.rotary, start, ids.shape[1]!, embedded.dtype, embedded.device)
+  const x = runBlocks(weights.blocks, embedded, options, (block, x, context) =>
+    runBlock(block, config, x, { ...context, rotary }),
+  )
+  return layerNorm(weights.norm, x, config.normEpsilon)
+}
+
+function head(weights: GptNeoxWeights, hidden: Tensor): Tensor {
+  return linear(weights.head ?? weights.embed, hidden) // (B, T, V)
+}
+
+function shape(config: GptNeoxConfig): ModelShape {
+  const { layers, width, heads, feedForward, vocabularySize } = config
+  return {
+    layers,
+    width,
+    heads,
+    keyValueHeads: heads,
+    headDim: width / heads,
+    feedForward,
+    vocabularySize,
+    contextLength: scaledContextLength(config.rotary),
+    parameters: countWeights((source) => build(config, source)),
+    embeddingParameters: config.tiedHead ? 0 : vocabularySize * width,
+  }
+}
+
+export const gptNeox: Family<GptNeoxConfig, GptNeoxWeights> = {
+  name: 'gpt_neox',
+  architecture: 'GPTNeoXForCausalLM',
+  names,
+  parseConfig,
+  toConfig,
+  build,
+  hidden,
+  head,
+  forward: forwardOf({ hidden, head }),
+  shape,
+}

@@ -1,0 +1,88 @@
+// LLaMA (Touvron et al. 2023) and its descendants with grouped keys and stretched rotary positions: RMS norms before
+// each part, rotary positions, a gated feed-forward part (Shazeer 2020). Single-device maths.
+// B batch, T new tokens, S tokens so far, D width, H heads, K key/value heads, E width of a head, F feed-forward width,
+// V vocabulary.
+import type { Tensor } from '@hearth/torch'
+import {
+  activate,
+  applyRotary,
+  attention,
+  embedding,
+  linear,
+  mergeHeads,
+  rmsNorm,
+  rotaryTables,
+  scaledContextLength,
+  splitHeads,
+  type RotaryTables,
+} from '../../nn/index.js'
+import { firstPosition, forwardOf, runBlocks, type BlockContext } from '../decoder.js'
+import type { Family, ForwardOptions, ModelShape } from '../family.js'
+import { countWeights } from '../weight-source.js'
+import { parseConfig, toConfig, type LlamaConfig } from './config.js'
+import { build, names, type LlamaBlock, type LlamaWeights } from './weights.js'
+
+interface Context extends BlockContext {
+  rotary: RotaryTables
+}
+
+function selfAttention({ attention: w }: LlamaBlock, config: LlamaConfig, x: Tensor, context: Context): Tensor {
+  const q = applyRotary(splitHeads(linear(w.query, x), config.heads), context.rotary) // (B, H, T, E)
+  const k = applyRotary(splitHeads(linear(w.key, x), config.keyValueHeads), context.rotary) // (B, K, T, E)
+  const v = splitHeads(linear(w.value, x), config.keyValueHeads) // (B, K, T, E)
+  const [keys, values] = context.cache ? context.cache.append(context.layer, k, v) : [k, v] // (B, K, S, E)
+  return linear(w.out, mergeHeads(attention(q, keys, values, { causal: true }))) // (B, T, H·E) → (B, T, D)
+}
+
+function feedForward({ feedForward: w }: LlamaBlock, config: LlamaConfig, x: Tensor): Tensor {
+  const gate = activate(config.activation, linear(w.gate, x)) // (B, T, F)
+  return linear(w.down, gate.mul(linear(w.up, x))) // (B, T, F) → (B, T, D)
+}
+
+function runBlock(block: LlamaBlock, config: LlamaConfig, x: Tensor, context: Context): Tensor {
+  const attended = x.add(selfAttention(block, config, rmsNorm(block.attentionNorm, x, config.normEpsilon), context))
+  return attended.add(feedForward(block, config, rmsNorm(block.feedForwardNorm, attended, config.normEpsilon)))
+}
+
+function hidden(weights: LlamaWeights, config: LlamaConfig, ids: Tensor, options: ForwardOptions = {}): Tensor {
+  const start = firstPosition(ids, scaledContextLength(config.rotary), options.cache)
+  const embedded = embedding(weights.embed, ids) // (B, T, D)
+  const rotary = rotaryTables(config.rotary, start, ids.shape[1]!, embedded.dtype, embedded.device)
+  const x = runBlocks(weights.blocks, embedded, options, (block, x, context) =>
+    runBlock(block, config, x, { ...context, rotary }),
+  )
+  return rmsNorm(weights.norm, x, config.normEpsilon)
+}
+
+function head(weights: LlamaWeights, hidden: Tensor): Tensor {
+  return linear(weights.head ?? weights.embed, hidden) // (B, T, V)
+}
+
+function shape(config: LlamaConfig): ModelShape {
+  const { layers, width, heads, keyValueHeads, headDim, feedForward, vocabularySize } = config
+  return {
+    layers,
+    width,
+    heads,
+    keyValueHeads,
+    headDim,
+    feedForward,
+    vocabularySize,
+    contextLength: scaledContextLength(config.rotary),
+    parameters: countWeights((source) => build(config, source)),
+    embeddingParameters: config.tiedHead ? 0 : vocabularySize * width,
+  }
+}
+
+export const llama: Family<LlamaConfig, LlamaWeights> = {
+  name: 'llama',
+  architecture: 'LlamaForCausalLM',
+  names,
+  parseConfig,
+  toConfig,
+  build,
+  hidden,
+  head,
+  forward: forwardOf({ hidden, head }),
+  shape,
+}

@@ -1,0 +1,110 @@
+// From names to models: which family a config.json belongs to, presets, and new models.
+import { ConfigError, HearthError, type DType, type Tensor } from '@hearth/torch'
+import { closest } from 'fastest-levenshtein'
+import { KeyValueCache } from '../nn/index.js'
+import { leavesOf } from '../tree/index.js'
+import type { Family, ForwardOptions, LanguageModel } from './family.js'
+import { gpt2 } from './gpt2/model.js'
+import { gptNeox } from './gpt_neox/model.js'
+import { llama } from './llama/model.js'
+import { presetConfigs, type ConfigJson } from './presets.js'
+import { initialise, type InitialiseOptions } from './weight-source.js'
+
+/** Every family, by Hugging Face's `model_type`. */
+export const families: Readonly<Record<string, Family>> = { gpt2, llama, gpt_neox: gptNeox }
+
+/**
+ * The family of a config.json, by its `model_type`, or else its `architectures`.
+ * @param where names the configuration in the error
+ * @throws ConfigError when it names no family that is known
+ */
+export function familyOf(json: unknown, where = 'configuration'): Family {
+  const { model_type: type, architectures } = (typeof json === 'object' && json !== null ? json : {}) as ConfigJson
+  const architecture: unknown = Array.isArray(architectures) ? architectures[0] : undefined
+  const family = Object.values(families).find(({ name }) => name === type)
+  if (family) return family
+  const byArchitecture = Object.values(families).find((known) => known.architecture === architecture)
+  if (type === undefined && byArchitecture) return byArchitecture
+  const got = type ?? architecture
+  const known = Object.keys(families).join(', ')
+  const message = got === undefined ? 'is missing' : `${JSON.stringify(got)} is not a family that Hearth knows`
+  throw new ConfigError(where, [{ path: 'model_type', message: `${message}; known are ${known}` }])
+}
+
+/** A family and one of its configurations. */
+export interface Preset<Config = unknown, Weights = unknown> {
+  family: Family<Config, Weights>
+  config: Config
+}
+
+/** Names that preset() knows. */
+export const presetNames: readonly string[] = Object.keys(presetConfigs)
+
+/**
+ * A published shape by name.
+ * @throws HearthError with the nearest name when there is none of this one
+ * @example
+ * const { family, config } = preset('pythia-70m')
+ * family.shape(config).parameters // 70426624
+ */
+export function preset(name: string): Preset {
+  const json = Object.hasOwn(presetConfigs, name) ? presetConfigs[name] : undefined
+  if (json === undefined)
+    throw new HearthError(`there is no preset ${JSON.stringify(name)}; did you mean ${closest(name, presetNames)}?`, {
+      remedy: `presets are ${presetNames.join(', ')}`,
+    })
+  return configure(json, name)
+}
+
+/** @throws ConfigError listing everything that is wrong with a config.json */
+export function configure(json: unknown, where?: string): Preset {
+  const family = familyOf(json, where)
+  return { family, config: family.parseConfig(json, where) }
+}
+
+/**
+ * A new model with weights from scratch.
+ * @param model a preset's name, the contents of a config.json, or what preset() and configure() give
+ * @example
+ * const model = createModel('spark', { seed: 1 })
+ */
+export function createModel(model: string | ConfigJson | Preset, options: InitialiseOptions): LanguageModel {
+  const { family, config } = typeof model === 'string' ? preset(model) : isPreset(model) ? model : configure(model)
+  return { family, config, weights: family.build(config, initialise(options)) }
+}
+
+const isPreset = (model: ConfigJson | Preset): model is Preset => typeof model.family === 'object' && 'config' in model
+
+/**
+ * The logits of a model.
+ * @param ids (B, T) int64
+ * @returns (B, T, V), or (B, 1, V) with `lastOnly`
+ */
+export function logits(model: LanguageModel, ids: Tensor, options?: ForwardOptions): Tensor {
+  return model.family.forward(model.weights, model.config, ids, options)
+}
+
+export interface CacheOptions {
+  /** Texts at once, 1 when it is not given. */
+  batch?: number
+  /** Tokens that fit; the model's context when it is not given. */
+  capacity?: number
+  /** That of the weights when it is not given. */
+  dtype?: DType
+}
+
+/** An empty cache that fits a model. The caller disposes it. */
+export function keyValueCacheOf(model: LanguageModel, options: CacheOptions = {}): KeyValueCache {
+  const { layers, keyValueHeads, headDim, contextLength } = model.family.shape(model.config)
+  const { dtype, device } = leavesOf(model.weights)[0]!
+  const { batch = 1, capacity = contextLength } = options
+  return new KeyValueCache({
+    layers,
+    heads: keyValueHeads,
+    headDim,
+    batch,
+    capacity,
+    dtype: options.dtype ?? dtype,
+    device,
+  })
+}
