@@ -40,9 +40,21 @@ export async function* readDocuments(
   sources: string | readonly string[],
   options: ReadOptions = {},
 ): AsyncGenerator<Document> {
+  yield* readFiles(await checkDocuments(sources, options), options)
+}
+
+/**
+ * Does what `readDocuments` does before its first document: finds the files and looks into them.
+ *
+ * @throws DataError naming all that is wrong with the files
+ */
+export async function checkDocuments(
+  sources: string | readonly string[],
+  { textColumn = 'text' }: ReadOptions = {},
+): Promise<SourceFile[]> {
   const files = await findSources(sources)
-  await checkSources(files, options.textColumn ?? 'text')
-  yield* readFiles(files, options)
+  await checkSources(files, textColumn)
+  return files
 }
 
 /** Reads documents from files that were found and checked. */

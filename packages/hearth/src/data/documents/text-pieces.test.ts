@@ -4,7 +4,7 @@ import { splitDocuments } from './text-pieces.js'
 import type { TextPiece } from './text-pieces.js'
 
 async function* cut(text: string, size: number): AsyncGenerator<string> {
-  for (let at = 0; at < text.length; at += size) yield text.slice(at, at + size)
+  for (let at = 0; at < text.length; at += size) yield await Promise.resolve(text.slice(at, at + size))
 }
 
 async function split(text: string, size = 7, pieceLength?: number): Promise<TextPiece[]> {
@@ -56,6 +56,6 @@ describe('splitDocuments', () => {
     const text = '🦙'.repeat(500)
     const pieces = await split(text, 100, 101)
     expect(pieces.map((piece) => piece.text).join('')).toBe(text)
-    for (const piece of pieces) expect(piece.text.isWellFormed()).toBe(true)
+    for (const piece of pieces) expect(piece.text).not.toMatch(/\p{Surrogate}/u)
   })
 })

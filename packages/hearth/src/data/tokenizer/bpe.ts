@@ -172,10 +172,10 @@ export class BpeEncoder {
       next[at] = after
       if (after >= 0) {
         previous[after] = at
-        heap.push(this.#merges.rank(ids[at]!, ids[after]!), at)
+        heap.push(this.#merges.rank(ids[at], ids[after]!), at)
       }
       const before = previous[at]!
-      if (before >= 0) heap.push(this.#merges.rank(ids[before]!, ids[at]!), before)
+      if (before >= 0) heap.push(this.#merges.rank(ids[before]!, ids[at]), before)
     }
     let kept = 0
     for (let i = 0; i >= 0; i = next[i]!) ids[kept++] = ids[i]!

@@ -8,14 +8,21 @@ import type { IdList } from './bpe.js'
 import type { Codec, StreamDecoder } from './codec.js'
 import type { TokenizerDefinition } from './definition.js'
 
+/** What is used of the library; its own declarations do not resolve under Node's rules for modules. */
+interface Library {
+  encode(text: string, options: { add_special_tokens: boolean }): { ids: number[] }
+  decode(ids: number[], options: { skip_special_tokens: boolean; clean_up_tokenization_spaces: boolean }): string
+}
+const openLibrary = LibraryTokenizer as unknown as new (tokenizer: object, config: object) => Library
+
 /** A codec for any tokenizer.json that the library reads. */
 export class LibraryCodec implements Codec {
-  readonly #library: LibraryTokenizer
+  readonly #library: Library
   readonly #special: RegExp | undefined
 
   constructor(definition: TokenizerDefinition) {
     try {
-      this.#library = new LibraryTokenizer(definition.json, {})
+      this.#library = new openLibrary(definition.json, {})
       this.#library.encode('a', { add_special_tokens: false }) // some parts are only built at the first text
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause)

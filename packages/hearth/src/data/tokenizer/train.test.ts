@@ -31,7 +31,7 @@ describe('trainByteLevelBpe', () => {
 
   test('reads an async source, a piece at a time', async () => {
     async function* pieces(): AsyncGenerator<string> {
-      for (let i = 0; i < 100; i++) yield recorded.text
+      for (let i = 0; i < 100; i++) yield await Promise.resolve(recorded.text)
     }
     const once = await trainByteLevelBpe([recorded.text], { vocabSize: 400, minFrequency: 1 })
     const many = await trainByteLevelBpe(pieces(), { vocabSize: 400, minFrequency: 100 })
@@ -70,7 +70,7 @@ describe('trainByteLevelBpe', () => {
 
   test('reports progress and stops when told to', async () => {
     async function* endless(): AsyncGenerator<string> {
-      for (;;) yield recorded.text
+      for (;;) yield await Promise.resolve(recorded.text)
     }
     const controller = new AbortController()
     const seen: number[] = []

@@ -36,7 +36,7 @@ export class WordTable {
 
   /** The bytes of a word: a view, good until the next word is added. */
   word(index: number): Uint8Array {
-    return this.#pool.subarray(this.#starts[index]!, this.#starts[index + 1]!)
+    return this.#pool.subarray(this.#starts[index], this.#starts[index + 1])
   }
 
   #matches(index: number, text: Uint8Array, start: number, end: number): boolean {
