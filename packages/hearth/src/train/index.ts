@@ -18,3 +18,6 @@ export { type Measured, type RunLog, type RunLogOptions } from './run-folder-log
 export { createRun, openRun, readRun, runPaths, type Run, type RunRecord } from './run-folder.js'
 export { keepActivations, Segments, type RunBlock } from './segments.js'
 export { Trainer, type Step, type StepBatches, type TrainerOptions, type TrainerState } from './trainer.js'
+export { runHooks, type Hook } from './hooks.js'
+export { computeDtype, resumeRun, startRun, type RunOptions, type Sampler } from './run.js'
+export { type Report, type RunEvent, type RunPhase, type RunResult } from './run-events.js'

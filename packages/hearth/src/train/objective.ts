@@ -1,5 +1,5 @@
 // What a step minimises. The trainer knows batches and losses; text, images and preferences differ only here.
-import { Tensor, tensor, type Device } from '@hearth/torch'
+import { tensor, type Device, type Tensor } from '@hearth/torch'
 import type { TextBatch } from '../data/index.js'
 import type { LanguageModel } from '../models/index.js'
 import { crossEntropy } from '../nn/index.js'
@@ -32,7 +32,10 @@ export function nextToken(model: Pick<LanguageModel, 'family' | 'config'>): Obje
     name: 'next-token',
     loss: (weights, batch, { runBlock, device }) => {
       const logits = model.family.forward(weights, model.config, idsOf(batch.inputs, batch.shape, device), { runBlock })
-      return crossEntropy(logits, idsOf(batch.targets, batch.shape, device))
+      const loss = crossEntropy(logits, idsOf(batch.targets, batch.shape, device))
+      // The backward pass needs only their log-softmax: the largest tensor of a small model's step goes now.
+      logits.dispose()
+      return loss
     },
     size: (batch) => batch.targets.length,
   }

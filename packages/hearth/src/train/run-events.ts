@@ -1,0 +1,38 @@
+// What a run says while it goes on, for progress bars and tests, and what it gives at its end.
+import type { HeldOutLoss } from './held-out.js'
+import type { Step } from './trainer.js'
+
+export type RunPhase = 'data' | 'tokenizer' | 'tokens' | 'model' | 'training' | 'evaluating' | 'checkpoint' | 'export'
+
+export type RunEvent =
+  | { kind: 'phase'; phase: RunPhase; detail?: string; done?: number; of?: number }
+  | {
+      kind: 'step'
+      step: Step
+      of: number
+      tokensPerSecond: number
+      /** From 0 to 1; the convention is FLOP_CONVENTION. */
+      modelFlopUtilisation: number
+      memoryBytes: number
+    }
+  | { kind: 'evaluation'; step: number; heldOut: HeldOutLoss }
+  | { kind: 'sample'; step: number; text: string }
+  | { kind: 'checkpoint'; step: number; path: string; seconds: number }
+  | { kind: 'warning'; message: string }
+
+export type Report = (event: RunEvent) => void
+
+export interface RunResult {
+  /** The run's folder. */
+  dir: string
+  /** Steps done. */
+  step: number
+  /** Steps of the whole run. */
+  of: number
+  /** It was asked to stop before its end, and can be resumed. */
+  stopped: boolean
+  /** On all held-out text; undefined when the run was stopped or holds no text back. */
+  heldOut?: HeldOutLoss
+  /** The exported Hugging Face folder, when the run is finished. */
+  model?: string
+}

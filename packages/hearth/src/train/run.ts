@@ -1,0 +1,192 @@
+// A run from its configuration to an exported model: prepare the data, train with hooks, stop at any step and resume
+// with the same bits. Not here: how a step is done (trainer.ts), what is saved and measured (session.ts).
+import { hasFastBfloat16, HearthError, type DType } from '@hearth/torch'
+import type { Tokenizer } from '../data/index.js'
+import type { LanguageModel } from '../models/index.js'
+import { resolveConfig, type RunConfig } from './config.js'
+import { FLOP_CONVENTION, flopsPerToken, measurePeak } from './flops.js'
+import { runHooks, type Hook } from './hooks.js'
+import type { Report, RunResult } from './run-events.js'
+import { createRun, openRun, type Run } from './run-folder.js'
+import type { RunLog } from './run-folder-log.js'
+import { Session } from './session.js'
+import { checkTextSources, prepareText } from './text-data.js'
+import type { Step } from './trainer.js'
+
+/** Writes a text in the model's voice; given by the caller, because generation builds on training, not the other way. */
+export type Sampler = (model: LanguageModel, tokenizer: Tokenizer, prompt: string) => Promise<string>
+
+export interface RunOptions {
+  /** Asks the run to finish its step, save and return. */
+  signal?: AbortSignal
+  report?: Report
+  /** Needed for `every.sample`. */
+  sampler?: Sampler
+}
+
+/** The dtype of a run's arithmetic: `auto` is bf16 where the processor or GPU multiplies it in hardware. */
+export function computeDtype(config: RunConfig): DType {
+  if (config.dtype !== 'auto') return config.dtype
+  return config.device !== 'cpu' || hasFastBfloat16() ? 'bfloat16' : 'float32'
+}
+
+/**
+ * Trains a new run.
+ * @param options.dir the run's folder, which must not exist yet
+ * @throws ConfigError, DataError before the folder is made; HearthError when it exists
+ * @example
+ * await startRun(resolveConfig(spark({ data: ['texts/'] })), { dir: 'runs/mine' })
+ */
+export async function startRun(config: RunConfig, options: RunOptions & { dir: string }): Promise<RunResult> {
+  await checkTextSources(config)
+  // What was found automatically is written down: the run resumes with the same arithmetic on another machine.
+  const resolved = { ...config, dtype: computeDtype(config) as RunConfig['dtype'] }
+  using run = createRun(options.dir, { config: resolved })
+  return await train(run, options)
+}
+
+/**
+ * Goes on with a run that was stopped, crashed or lost its machine, from its newest whole checkpoint.
+ * @throws HearthError when there is no run; CheckpointError when every checkpoint is damaged
+ */
+export async function resumeRun(dir: string, options: RunOptions = {}): Promise<RunResult> {
+  using run = openRun<RunConfig>(dir)
+  resolveConfig(run.config, run.paths.config)
+  return await train(run, options)
+}
+
+async function train(run: Run<RunConfig>, options: RunOptions): Promise<RunResult> {
+  const { config } = run
+  const { report = () => undefined, signal } = options
+  const data = await unlessStopped(signal, () => prepareText(config, run.folder, { report, ...(signal && { signal }) }))
+  const result = { dir: run.folder, of: config.steps }
+  if (data === undefined) return { ...result, step: 0, stopped: true }
+  report({ kind: 'phase', phase: 'model' })
+  const dtype = computeDtype(config)
+  const session = new Session(run, data, dtype, report)
+  await session.restore()
+  const { trainer } = session
+  using log = run.log({
+    afterStep: trainer.step,
+    flopConvention: FLOP_CONVENTION,
+    onProblem: (error) => report({ kind: 'warning', message: `metrics cannot be written: ${error.message}` }),
+  })
+  await trainSteps({ ...options, report, run, session, log, tokenizer: data.tokenizer }, dtype)
+  log.sync()
+  if (!(await session.save()))
+    throw new HearthError(`the last checkpoint of ${run.folder} could not be written`, {
+      remedy: `make room on the disk, then \`hearth resume ${run.folder}\``,
+    })
+  if (trainer.step < config.steps) return { ...result, step: trainer.step, stopped: true }
+  const heldOut = await session.evaluate(undefined, signal)
+  if (signal?.aborted) return { ...result, step: trainer.step, stopped: true }
+  if (heldOut) report({ kind: 'evaluation', step: trainer.step, heldOut })
+  const model = await session.export()
+  run.close('finished')
+  return { ...result, step: trainer.step, stopped: false, model, ...(heldOut && { heldOut }) }
+}
+
+/** What `work` gives; undefined when it threw because the run was asked to stop. */
+async function unlessStopped<T>(signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await work()
+  } catch (error) {
+    if (signal?.aborted) return undefined
+    throw error
+  }
+}
+
+/** Everything a run works with while it trains. */
+interface Open extends RunOptions {
+  run: Run<RunConfig>
+  session: Session
+  log: RunLog
+  tokenizer: Tokenizer
+  report: Report
+}
+
+/** What a step is reported and logged with. */
+type Measure = (step: Step) => { tokensPerSecond: number; modelFlopUtilisation: number; memoryBytes: number }
+
+/** @param dtype arithmetic whose peak the utilisation is a share of */
+function measureOf({ run, session }: Open, dtype: DType): Measure {
+  const { family, config } = session.model
+  const peak = measurePeak(dtype, run.config.device)
+  const flops = flopsPerToken(family.shape(config), run.config.sequenceLength)
+  return ({ size, seconds }) => {
+    const tokensPerSecond = size / seconds
+    const memoryBytes = process.memoryUsage.rss()
+    return { tokensPerSecond, modelFlopUtilisation: (flops * tokensPerSecond) / peak, memoryBytes }
+  }
+}
+
+/** What happens between steps, in its order: measured before it is logged, logged before it is saved. */
+function hooksOf(open: Open, measure: Measure): Hook[] {
+  const { run, session, log, report, signal } = open
+  const { every, evaluateTokens } = run.config
+  let heldOutLoss: number | undefined
+  const evaluate = async ({ number }: Step) => {
+    const heldOut = await session.evaluate(evaluateTokens, signal)
+    if (heldOut === undefined || signal?.aborted) return
+    heldOutLoss = heldOut.loss
+    report({ kind: 'evaluation', step: number, heldOut })
+  }
+  const write = (step: Step) => {
+    const { number, loss, learningRate, gradientNorm } = step
+    log.write({
+      step: number,
+      loss,
+      learningRate,
+      gradientNorm,
+      ...measure(step),
+      ...(heldOutLoss !== undefined && { heldOutLoss }),
+    })
+    heldOutLoss = undefined
+  }
+  const save = async () => {
+    log.sync()
+    await session.save()
+  }
+  return [
+    { every: every.evaluate, run: evaluate },
+    { every: every.sample, run: (step) => writeSample(open, step) },
+    { every: every.log, run: write },
+    { every: every.checkpoint, run: save },
+  ]
+}
+
+/** The steps themselves, and what happens between them. */
+async function trainSteps(open: Open, dtype: DType): Promise<void> {
+  const { run, session, report, signal } = open
+  const measure = measureOf(open, dtype)
+  const hooks = hooksOf(open, measure)
+  report({ kind: 'phase', phase: 'training' })
+  for await (const step of stepsOf(session.trainer, run.config.steps, signal)) {
+    report({ kind: 'step', step, of: run.config.steps, ...measure(step) })
+    if (step.skipped) {
+      const message = `step ${step.number}: the gradient is not finite (norm ${step.gradientNorm}); the weights were left as they are`
+      report({ kind: 'warning', message })
+    }
+    await runHooks(hooks, step)
+  }
+}
+
+/** Steps until the last one, or until the signal asks to stop. */
+async function* stepsOf(
+  trainer: Session['trainer'],
+  last: number,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Step> {
+  if (signal?.aborted) return
+  for await (const step of trainer.steps(last)) {
+    yield step
+    if (signal?.aborted) return
+  }
+}
+
+async function writeSample({ run, session, tokenizer, sampler, report }: Open, { number }: Step): Promise<void> {
+  if (sampler === undefined) return
+  const text = await sampler(session.model, tokenizer, run.config.samplePrompt)
+  run.saveSample(number, text)
+  report({ kind: 'sample', step: number, text })
+}

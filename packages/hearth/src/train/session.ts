@@ -1,0 +1,185 @@
+// One run while it is open: model, trainer, data, logs and the folder they are written to. The flow of a run is run.ts;
+// what is measured, saved and exported along the way is here.
+import { createHash } from 'node:crypto'
+import { join } from 'node:path'
+import { CheckpointError, ConfigError, keep, noGrad, scope, type DType, type Tensor } from '@hearth/torch'
+import { loadLatest, prune, realStorage, saveCheckpoint } from '../checkpoint/index.js'
+import type { TextBatch, Tokenizer } from '../data/index.js'
+import { loadModel, saveModel } from '../formats/index.js'
+import { configure, createModel, preset, type LanguageModel } from '../models/index.js'
+import { mapTree } from '../tree/index.js'
+import type { RunConfig } from './config.js'
+import { heldOutLoss, type HeldOutLoss } from './held-out.js'
+import { nextToken } from './objective.js'
+import { optimizerOf, scheduleOf } from './optimizer.js'
+import type { Report } from './run-events.js'
+import type { Run } from './run-folder.js'
+import type { TextData } from './text-data.js'
+import { Trainer } from './trainer.js'
+
+/** Names everything that decides the bits of a run: a checkpoint of another configuration is refused. */
+export function configHash(config: RunConfig): string {
+  // How often a run is looked at does not change what it learns.
+  const {
+    every: _every,
+    keepCheckpoints: _keep,
+    evaluateTokens: _tokens,
+    name: _name,
+    samplePrompt: _prompt,
+    ...decides
+  } = config
+  return createHash('sha256').update(JSON.stringify(decides)).digest('hex')
+}
+
+/**
+ * The model that a run starts from, with float32 weights of its own.
+ * @throws ConfigError when the shape is impossible, or too small for the tokenizer's vocabulary
+ */
+export function initialModel(config: RunConfig, tokenizer: Tokenizer): LanguageModel {
+  const { preset: name, folder, config: changes } = config.model
+  const model = folder === undefined ? newModel(config, name!, tokenizer, changes) : loadedModel(folder)
+  const { vocabularySize } = model.family.shape(model.config)
+  if (vocabularySize < tokenizer.vocabSize)
+    throw new ConfigError('model', [
+      {
+        path: 'model',
+        message: `has a vocabulary of ${vocabularySize}, the tokenizer has ${tokenizer.vocabSize} tokens`,
+      },
+    ])
+  return model
+}
+
+function newModel(
+  config: RunConfig,
+  name: string,
+  tokenizer: Tokenizer,
+  changes: Record<string, unknown>,
+): LanguageModel {
+  const { family, config: published } = preset(name)
+  const json = family.toConfig(published)
+  // A tokenizer of its own decides the vocabulary; published ones come padded, as the published shapes expect.
+  const ownVocabulary = config.tokenizer.path === undefined ? { vocab_size: tokenizer.vocabSize } : {}
+  const ends = { bos_token_id: tokenizer.beginOfText ?? tokenizer.endOfText, eos_token_id: tokenizer.endOfText }
+  return createModel(configure({ ...json, ...ownVocabulary, ...ends, ...changes }, 'model.config'), {
+    seed: config.seed,
+  })
+}
+
+/** Copies: training must not write to the pages of somebody's files. */
+function loadedModel(folder: string): LanguageModel {
+  const model = loadModel(folder, { dtype: 'float32' })
+  const weights = mapTree(model.weights, (weight: Tensor) =>
+    scope(() => keep(noGrad(() => weight.contiguous().clone()))),
+  )
+  return { ...model, weights }
+}
+
+export class Session {
+  readonly model: LanguageModel
+  readonly trainer: Trainer<unknown, TextBatch>
+  readonly #run: Run<RunConfig>
+  readonly #data: TextData
+  readonly #report: Report
+  #parent: string | null = null
+  #savedStep = -1
+
+  constructor(run: Run<RunConfig>, data: TextData, dtype: DType, report: Report) {
+    const { config } = run
+    this.#run = run
+    this.#data = data
+    this.#report = report
+    this.model = initialModel(config, data.tokenizer)
+    this.trainer = new Trainer({
+      weights: this.model.weights,
+      objective: nextToken(this.model),
+      batches: data.batches,
+      optimizer: optimizerOf(config, dtype),
+      schedule: scheduleOf(config),
+      slots: config.slots,
+      clip: config.optimizer.clip,
+      dtype,
+      device: config.device,
+      seed: config.seed,
+      activationCheckpointing: config.activationCheckpointing,
+    })
+  }
+
+  /** Goes on from the newest checkpoint that is whole; from the beginning when there is none. */
+  async restore(): Promise<void> {
+    const onRefused = ({ path, problems }: { path: string; problems: readonly string[] }) =>
+      this.#report({
+        kind: 'warning',
+        message: `checkpoint ${path} is refused, the one before it is used: ${problems.join('; ')}`,
+      })
+    using latest = await loadLatest(realStorage, this.#run.paths.checkpoints, { onRefused })
+    if (latest === undefined) return
+    const saved = (latest.meta as { config?: string }).config
+    if (saved !== configHash(this.#run.config))
+      throw new CheckpointError(
+        `${latest.path} was written with another configuration than ${this.#run.paths.config} holds`,
+        {
+          remedy: 'put back the config.json that the run was started with, or start a new run from its exported model',
+        },
+      )
+    scope(() => {
+      const tensors: Record<string, Tensor> = {}
+      for (const name of Object.keys(this.trainer.state.tensors)) tensors[name] = latest.tensor(name)
+      this.trainer.restore({ step: latest.step, tensors })
+    })
+    this.#parent = latest.hash
+    this.#savedStep = latest.step
+  }
+
+  /** Writes a durable checkpoint of the step just done, unless there is one. A disk that refuses is said, and the run goes on. */
+  async save(): Promise<boolean> {
+    const { step, tensors } = this.trainer.state
+    if (step === this.#savedStep) return true
+    const { checkpoints } = this.#run.paths
+    const started = performance.now()
+    try {
+      this.#report({ kind: 'phase', phase: 'checkpoint' })
+      const meta = { config: configHash(this.#run.config) }
+      const saved = await saveCheckpoint(realStorage, checkpoints, { step, tensors, meta, parent: this.#parent })
+      this.#parent = saved.hash
+      this.#savedStep = step
+      this.#report({ kind: 'checkpoint', step, path: saved.path, seconds: (performance.now() - started) / 1000 })
+    } catch (error) {
+      if (!(error instanceof CheckpointError)) throw error
+      this.#report({ kind: 'warning', message: error.message })
+      return false
+    }
+    await this.#prune()
+    return true
+  }
+
+  /** Old checkpoints that cannot be removed cost room, nothing else. */
+  async #prune(): Promise<void> {
+    try {
+      await prune(realStorage, this.#run.paths.checkpoints, { keepLast: this.#run.config.keepCheckpoints })
+    } catch (error) {
+      this.#report({ kind: 'warning', message: `old checkpoints cannot be removed: ${(error as Error).message}` })
+    }
+  }
+
+  /** Loss on held-out text; undefined when the run holds none back. */
+  async evaluate(maxTokens: number | undefined, signal?: AbortSignal): Promise<HeldOutLoss | undefined> {
+    const { bytesPerToken, heldOutTokens } = this.#data
+    if (heldOutTokens === 0) return undefined
+    const of = Math.min(maxTokens ?? Infinity, heldOutTokens)
+    return heldOutLoss(this.model, this.#data.heldOut(), {
+      ...(maxTokens === undefined ? {} : { maxTokens }),
+      ...(bytesPerToken === undefined ? {} : { bytesPerToken }),
+      ...(signal === undefined ? {} : { signal }),
+      device: this.#run.config.device,
+      onProgress: (done) => this.#report({ kind: 'phase', phase: 'evaluating', done, of }),
+    })
+  }
+
+  /** Writes the model as a Hugging Face folder inside the run, tokenizer included; returns the folder. */
+  async export(): Promise<string> {
+    this.#report({ kind: 'phase', phase: 'export' })
+    const folder = join(this.#run.folder, 'model')
+    await saveModel(folder, this.model, { tokenizer: this.#data.tokenizer })
+    return folder
+  }
+}
