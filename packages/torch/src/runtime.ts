@@ -26,7 +26,7 @@ export interface MemoryStats {
   allocatedBytes: number
   /** The most that allocatedBytes was since resetPeakMemory(). */
   peakBytes: number
-  /** Freed memory that is kept for the next tensors: allocatedBytes and this together stay below the peak. */
+  /** Freed memory that is kept for the next tensors: with allocatedBytes at most 17/16 of the peak. */
   cachedBytes: number
 }
 
