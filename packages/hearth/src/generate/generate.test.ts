@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { recordedModel } from '../../test/recorded-models.js'
 import { recordedJson } from '../../test/recorded.js'
 import { familyOf, logits, type LanguageModel } from '../models/index.js'
-import { generate, greedy, type Ending, type GenerateOptions } from './index.js'
+import { generate, greedy, lastLogits, type Ending, type GenerateOptions } from './index.js'
 
 const names = ['gpt2', 'llama', 'llama_gqa', 'gpt_neox', 'gpt_neox_sequential'] as const
 const open = (name: string): LanguageModel => recordedModel(familyOf(recordedJson(`models/${name}/config.json`)), name)
@@ -52,6 +52,16 @@ describe.each(names)('%s', (name) => {
     const { ids } = await collect(model, prompt, { temperature: 0, maxTokens: 20 })
     expect(ids).toEqual(text.slice(prompt.length))
   })
+})
+
+test('a prompt longer than what is read at once gives the token that reading it whole gives', async () => {
+  const json = { ...(recordedJson('models/llama/config.json') as object), max_position_embeddings: 2048 }
+  const base = open('llama')
+  const model = { ...base, config: base.family.parseConfig(json) }
+  const prompt = Array.from({ length: 1100 }, (_, i) => (i * i + 5 * i) % 60)
+  const { ids } = await collect(model, prompt, { temperature: 0, maxTokens: 2 })
+  expect(ids[0]).toBe(greedy(lastLogits(model, prompt)))
+  expect(ids[1]).toBe(greedy(lastLogits(model, [...prompt, ids[0]!])))
 })
 
 describe('randomness', () => {
