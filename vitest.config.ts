@@ -25,6 +25,8 @@ export default defineConfig({
     // The native addon owns threads of its own: one process a file, two at a time.
     pool: 'forks',
     maxWorkers: 2,
+    // Two files run at once: threads that wait for each other by spinning would take the processor from both.
+    env: { OMP_NUM_THREADS: '1', OPENBLAS_NUM_THREADS: '1' },
     testTimeout: 60_000,
     hookTimeout: 60_000,
   },
