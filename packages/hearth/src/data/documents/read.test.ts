@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process'
+import { once } from 'node:events'
 import { createWriteStream } from 'node:fs'
 import { mkdir, mkdtemp, rm, symlink, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -232,7 +233,7 @@ describe('large files', () => {
     const path = join(folder, 'large.jsonl')
     const file = createWriteStream(path)
     const line = `${JSON.stringify({ text: 'The quick brown fox jumps over the lazy dog. '.repeat(100) })}\n`
-    for (let i = 0; i < 40_000; i++) if (!file.write(line)) await new Promise((resolve) => file.once('drain', resolve))
+    for (let i = 0; i < 40_000; i++) if (!file.write(line)) await once(file, 'drain')
     await new Promise<void>((resolve) => file.end(resolve)) // 180 MB
     let count = 0
     let early = 0

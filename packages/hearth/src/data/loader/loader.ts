@@ -89,7 +89,8 @@ class SequenceLoader implements Loader {
 
   slotAt(step: number, slot: number, slots: number): TextBatch {
     const rows = this.batch / slots
-    if (!Number.isSafeInteger(step * this.batch) || step < 0) throw new RangeError(`step ${step} is no step`)
+    const isStep = Number.isSafeInteger(step) && step >= 0 && Number.isSafeInteger((step + 1) * this.batch)
+    if (!isStep) throw new RangeError(`step ${step} is no step`)
     if (!Number.isInteger(rows) || !Number.isInteger(slot) || slot < 0 || slot >= slots) {
       throw new RangeError(`slot ${slot} of ${slots} for a batch of ${this.batch}: slots must divide the batch equally`)
     }

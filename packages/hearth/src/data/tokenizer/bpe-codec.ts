@@ -13,7 +13,7 @@ export class BpeCodec implements Codec {
   readonly #definition: TokenizerDefinition
   readonly #kind: BpeKind
   readonly #splitter: AddedTokenSplitter
-  readonly #bytes = new Map<number, Uint8Array>()
+  readonly #bytes: Uint8Array[] = [] // of each id, filled when first met
 
   constructor(definition: TokenizerDefinition, kind: BpeKind) {
     this.#definition = definition
@@ -29,7 +29,11 @@ export class BpeCodec implements Codec {
   }
 
   decode(ids: readonly number[]): string {
-    const text = Buffer.concat(ids.map((id) => this.#bytesOf(id))).toString()
+    const pieces = ids.map((id) => this.#bytesOf(id))
+    const bytes = Buffer.allocUnsafe(pieces.reduce((sum, piece) => sum + piece.length, 0))
+    let at = 0
+    for (const piece of pieces) for (const byte of piece) bytes[at++] = byte
+    const text = bytes.toString()
     return this.#kind.leadingSpace && text.startsWith(' ') ? text.slice(1) : text
   }
 
@@ -48,12 +52,6 @@ export class BpeCodec implements Codec {
   }
 
   #bytesOf(id: number): Uint8Array {
-    let bytes = this.#bytes.get(id)
-    if (bytes === undefined) {
-      const token = this.#definition.tokens.get(id)
-      bytes = token === undefined ? new Uint8Array(0) : this.#kind.bytesOf(token)
-      this.#bytes.set(id, bytes)
-    }
-    return bytes
+    return (this.#bytes[id] ??= this.#kind.bytesOf(this.#definition.tokens.get(id)!))
   }
 }

@@ -36,6 +36,7 @@ export interface TokenizerDefinition {
 }
 
 const LARGEST_ID = 2 ** 24
+const models: readonly unknown[] = ['BPE', 'Unigram', 'WordPiece', 'WordLevel']
 
 /** Whether a JSON value is an object (neither null nor a list). */
 export function isObject(value: unknown): value is Json {
@@ -52,6 +53,10 @@ export function parseDefinition(json: unknown, where: string): TokenizerDefiniti
     throw new FormatError(`${where}: not a tokenizer.json: expected an object with the field "model"`, {
       remedy: 'give a Hugging Face folder or its tokenizer.json; a vocab.json or tokenizer.model alone is not enough',
     })
+  }
+  const { type } = json.model
+  if (type !== undefined && !models.includes(type)) {
+    fail(where, `model of unknown type ${JSON.stringify(type)}; known are ${models.join(', ')}`)
   }
   const vocabulary = readVocabulary(json.model, where)
   const addedTokens = readAddedTokens(json.added_tokens ?? [], where)

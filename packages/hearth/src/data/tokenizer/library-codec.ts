@@ -15,6 +15,9 @@ interface Library {
 }
 const openLibrary = LibraryTokenizer as unknown as new (tokenizer: object, config: object) => Library
 
+// A tokenizer.json may leave these out; the library wants them named.
+const absentParts = { added_tokens: [], normalizer: null, pre_tokenizer: null, post_processor: null, decoder: null }
+
 /** A codec for any tokenizer.json that the library reads. */
 export class LibraryCodec implements Codec {
   readonly #library: Library
@@ -22,7 +25,7 @@ export class LibraryCodec implements Codec {
 
   constructor(definition: TokenizerDefinition) {
     try {
-      this.#library = new openLibrary(definition.json, {})
+      this.#library = new openLibrary({ ...absentParts, ...definition.json }, {})
       this.#library.encode('a', { add_special_tokens: false }) // some parts are only built at the first text
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause)

@@ -252,7 +252,12 @@ describe('files', () => {
     ['an unknown post-processor', { model, post_processor: { type: 'X' } }, /unknown type "X"/],
     ['a template of unknown tokens', template('<x>'), /post_processor names no ids for <x>/],
     ['a template of no ids', template('__proto__'), /post_processor names no ids for __proto__/],
-    ['an unknown model', { model: { type: 'Sorcery', vocab: { a: 0 } } }, /cannot be used/],
+    [
+      'an unknown model',
+      { model: { type: 'Sorcery', vocab: { a: 0 } } },
+      /model of unknown type "Sorcery"; known are BPE/,
+    ],
+    ['an unknown part', { model, normalizer: { type: 'Sorcery' } }, /this tokenizer\.json cannot be used: .*Sorcery/],
   ])('%s is refused as malformed', (_, json, message) => {
     expect(() => Tokenizer.fromJson(json)).toThrow(FormatError)
     expect(() => Tokenizer.fromJson(json)).toThrow(message)

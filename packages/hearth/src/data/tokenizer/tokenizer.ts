@@ -31,6 +31,9 @@ export interface DecodeOptions {
   skipSpecialTokens?: boolean
 }
 
+const ORDINARY = 1
+const SPECIAL = 2
+
 const endOfTextNames = ['<|endoftext|>', '</s>', '<|end_of_text|>', '<eos>']
 
 /**
@@ -55,15 +58,17 @@ export class Tokenizer {
   readonly #definition: TokenizerDefinition
   readonly #config: Json
   readonly #codec: Codec
-  readonly #special: ReadonlySet<number>
+  readonly #kinds: Uint8Array // of each id: ORDINARY, SPECIAL, or 0 where there is no token
 
   private constructor(definition: TokenizerDefinition, config: Json) {
     this.#definition = definition
     this.#config = config
     const kind = bpeKind(definition)
     this.#codec = kind === undefined ? new LibraryCodec(definition) : new BpeCodec(definition, kind)
-    this.#special = new Set(definition.addedTokens.filter((token) => token.special).map((token) => token.id))
     this.vocabSize = definition.vocabularySize
+    this.#kinds = new Uint8Array(this.vocabSize)
+    for (const id of definition.tokens.keys()) this.#kinds[id] = ORDINARY
+    for (const { id, special } of definition.addedTokens) if (special) this.#kinds[id] = SPECIAL
     const names = [configuredToken(config.eos_token), ...endOfTextNames]
     this.endOfText = names.map((name) => this.tokenId(name)).find((id) => id !== undefined)
     this.beginOfText = this.tokenId(configuredToken(config.bos_token))
@@ -156,7 +161,7 @@ export class Tokenizer {
 
   /** Whether the id is a special token: it controls the model and is no text. */
   isSpecial(id: number): boolean {
-    return this.#special.has(id)
+    return this.#kinds[id] === SPECIAL
   }
 
   /** Writes tokenizer.json and tokenizer_config.json, as Hugging Face's libraries read them. */
@@ -168,7 +173,8 @@ export class Tokenizer {
   }
 
   #gives(id: number, skipSpecialTokens: boolean): boolean {
-    return this.#definition.tokens.has(id) && !(skipSpecialTokens && this.#special.has(id))
+    const kind = this.#kinds[id]
+    return kind === ORDINARY || (kind === SPECIAL && !skipSpecialTokens)
   }
 }
 
