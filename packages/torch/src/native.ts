@@ -66,7 +66,14 @@ export interface Native {
 
 const BINARY = fileURLToPath(new URL('../build/hearth_torch.node', import.meta.url))
 
+/**
+ * How long idle worker threads spin before they sleep. The libraries' own defaults suit a machine that one program has to
+ * itself; beside other programs the spinning takes the processor from the very thread that is waited for.
+ */
+const THREAD_PATIENCE = { GOMP_SPINCOUNT: '20000', OPENBLAS_THREAD_TIMEOUT: '18' }
+
 function load(): Native {
+  for (const [name, value] of Object.entries(THREAD_PATIENCE)) process.env[name] ??= value
   if (!existsSync(BINARY))
     throw new HearthError(`the native module is not built: ${BINARY} is missing`, { remedy: 'run `npm run setup`' })
   try {
