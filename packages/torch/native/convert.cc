@@ -107,6 +107,23 @@ Kind kindOfElement(const c10::TypePtr& type, bool list) {
   }
 }
 
+c10::IValue toIValue(napi_env env, Environment& environment, const ArgumentPlan& plan, napi_value value) {
+  const char* what = plan.name.c_str();
+  switch (plan.kind) {
+    case Kind::Tensor: return c10::IValue(tensorAt(env, environment, value, what));
+    case Kind::Int: return c10::IValue(integerFrom(env, value, what));
+    case Kind::Float: return c10::IValue(numberFrom(env, value, what));
+    case Kind::Bool: return c10::IValue(boolFrom(env, value, what));
+    case Kind::Scalar: return c10::IValue(scalarFrom(env, value, what));
+    case Kind::String: return c10::IValue(stringFrom(env, value, what));
+    case Kind::Device: return c10::IValue(c10::Device(stringFrom(env, value, what)));
+    case Kind::Generator: return c10::IValue(generatorAt(env, environment, value, what));
+    case Kind::IntList: return integersToIValue(env, plan, value);
+    case Kind::Unsupported: throw ArgumentError(std::string("argument '") + what + "' has a type that cannot be given from JavaScript");
+    default: return listToIValue(env, environment, plan, value);
+  }
+}
+
 }  // namespace
 
 ArgumentPlan planArgument(const c10::Argument& argument) {
@@ -127,33 +144,25 @@ ArgumentPlan planArgument(const c10::Argument& argument) {
   return plan;
 }
 
-c10::IValue toIValue(napi_env env, Environment& environment, const ArgumentPlan& plan, napi_value value) {
-  const char* what = plan.name.c_str();
+void pushArgument(napi_env env, Environment& environment, const ArgumentPlan& plan, napi_value value, std::vector<c10::IValue>& stack) {
   if (plan.kind == Kind::Tensor) {
     // The common case first: a handle costs one call into V8.
     double handle;
     if (napi_get_value_double(env, value, &handle) == napi_ok) {
-      if (at::Tensor* tensor = environment.tensors.find(handle)) return c10::IValue(*tensor);
+      if (at::Tensor* tensor = environment.tensors.find(handle)) {
+        stack.emplace_back(*tensor);
+        return;
+      }
     }
   }
   if (isNothing(env, value)) {
-    if (plan.hasDefault) return plan.defaultValue;
-    if (plan.optional) return c10::IValue();
-    throw ArgumentError(std::string("argument '") + what + "' is required");
+    if (plan.hasDefault) stack.push_back(plan.defaultValue);
+    else if (plan.optional) stack.emplace_back();
+    else if (plan.kind == Kind::Tensor) expected(env, plan.name.c_str(), "a Tensor", value);
+    else throw ArgumentError("argument '" + plan.name + "' is required");
+    return;
   }
-  switch (plan.kind) {
-    case Kind::Tensor: return c10::IValue(tensorAt(env, environment, value, what));
-    case Kind::Int: return c10::IValue(integerFrom(env, value, what));
-    case Kind::Float: return c10::IValue(numberFrom(env, value, what));
-    case Kind::Bool: return c10::IValue(boolFrom(env, value, what));
-    case Kind::Scalar: return c10::IValue(scalarFrom(env, value, what));
-    case Kind::String: return c10::IValue(stringFrom(env, value, what));
-    case Kind::Device: return c10::IValue(c10::Device(stringFrom(env, value, what)));
-    case Kind::Generator: return c10::IValue(generatorAt(env, environment, value, what));
-    case Kind::IntList: return integersToIValue(env, plan, value);
-    case Kind::Unsupported: throw ArgumentError(std::string("argument '") + what + "' has a type that cannot be given from JavaScript");
-    default: return listToIValue(env, environment, plan, value);
-  }
+  stack.push_back(toIValue(env, environment, plan, value));
 }
 
 napi_value fromIValue(napi_env env, Environment& environment, c10::IValue value) {

@@ -42,8 +42,8 @@ inline void check(napi_status status) {
   if (status != napi_ok) throw PendingException{};
 }
 
-/** Reads argument `plan` from a JavaScript value; throws ArgumentError or DisposedHandle naming it. */
-c10::IValue toIValue(napi_env env, Environment& environment, const ArgumentPlan& plan, napi_value value);
+/** Reads argument `plan` from a JavaScript value onto the stack; throws ArgumentError or DisposedHandle naming it. */
+void pushArgument(napi_env env, Environment& environment, const ArgumentPlan& plan, napi_value value, std::vector<c10::IValue>& stack);
 
 /** Wraps an operator's result: a tensor becomes a handle, lists become arrays. */
 napi_value fromIValue(napi_env env, Environment& environment, c10::IValue value);

@@ -2,8 +2,11 @@
 // every later call converts by that plan, runs the dispatcher and wraps the result. No operator has C++ of its own.
 #include "dispatch.h"
 
+#include <ATen/core/LegacyTypeDispatch.h>
 #include <ATen/core/dispatch/Dispatcher.h>
+#include <c10/core/GradMode.h>
 
+#include <algorithm>
 #include <sstream>
 #include <unordered_map>
 
@@ -19,6 +22,30 @@ struct Operator {
   std::vector<ArgumentPlan> arguments;
   /** In-place and `out=` operators return what they were given: the caller has that handle already. */
   bool returnsItsArgument = false;
+  /** What autograd would do for one of libtorch's own operators is known; for others their kernels decide. */
+  bool isAten = false;
+  /** Among the arguments is a list of tensors. */
+  bool takesLists = false;
+};
+
+/**
+ * The stack of one call. It is reused between calls: growing a new vector for each would cost more than some operators
+ * do. A call made while another one's arguments are read (by a getter of an array) finds none and gets its own.
+ */
+class CallStack {
+ public:
+  explicit CallStack(Environment& environment) : environment_(environment) { values.swap(environment.spareStack); }
+  ~CallStack() {
+    values.clear();
+    values.swap(environment_.spareStack);
+  }
+  CallStack(const CallStack&) = delete;
+  CallStack& operator=(const CallStack&) = delete;
+
+  std::vector<c10::IValue> values;
+
+ private:
+  Environment& environment_;
 };
 
 /** `self: float32[2, 3]` for each tensor of a call that failed. */
@@ -43,38 +70,53 @@ napi_value wrapResults(napi_env env, Environment& environment, const Operator& o
   return array;
 }
 
+void readArguments(napi_env env, Environment& environment, const Operator& op, const napi_value* values, size_t count, std::vector<c10::IValue>& stack) {
+  if (count > op.arguments.size())
+    throw ArgumentError("takes at most " + std::to_string(op.arguments.size()) + " arguments, got " + std::to_string(count));
+  stack.reserve(op.arguments.size());
+  for (size_t i = 0; i < op.arguments.size(); ++i) {
+    const ArgumentPlan& plan = op.arguments[i];
+    if (i < count) pushArgument(env, environment, plan, values[i], stack);
+    else if (plan.hasDefault) stack.push_back(plan.defaultValue);
+    else if (plan.optional) stack.emplace_back();
+    else throw ArgumentError("argument '" + plan.name + "' is required");
+  }
+}
+
+/** Whether autograd may have anything to record of this call; lists of tensors are not looked through. */
+bool mayRecord(const Operator& op, const std::vector<c10::IValue>& stack) {
+  if (!op.isAten) return true;
+  if (!c10::GradMode::is_enabled()) return false;
+  return op.takesLists || std::any_of(stack.begin(), stack.end(), [](const c10::IValue& value) { return value.isTensor() && value.toTensor().requires_grad(); });
+}
+
+void run(const Operator& op, std::vector<c10::IValue>& stack) {
+  if (mayRecord(op, stack)) {
+    op.handle.callBoxed(&stack);
+  } else {
+    // Autograd's kernels would find the same, a tenth of a microsecond later. Those that follow views and count writes
+    // stay in: they matter to what is recorded later.
+    const at::AutoDispatchBelowAutograd below;
+    op.handle.callBoxed(&stack);
+  }
+}
+
+/** `Size`: room for the arguments. Node fills all of it at every call. */
+template <size_t Size>
 napi_value callOperator(napi_env env, napi_callback_info info) {
-  napi_value values[kMaxArguments];
-  size_t count = kMaxArguments;
+  napi_value values[Size];
+  size_t count = Size;
   void* data = nullptr;
   if (napi_get_cb_info(env, info, &count, values, nullptr, &data) != napi_ok) return nullptr;
   const Operator& op = *static_cast<const Operator*>(data);
   Environment& environment = environmentOf(env);
-  // Reused between calls: growing a new vector for each call would cost more than some operators do.
-  static thread_local std::vector<c10::IValue> stack;
-  stack.clear();
   try {
-    if (count > op.arguments.size())
-      throw ArgumentError("takes at most " + std::to_string(op.arguments.size()) + " arguments, got " + std::to_string(count));
-    for (size_t i = 0; i < op.arguments.size(); ++i) {
-      if (i < count) {
-        stack.push_back(toIValue(env, environment, op.arguments[i], values[i]));
-      } else if (op.arguments[i].hasDefault) {
-        stack.push_back(op.arguments[i].defaultValue);
-      } else if (op.arguments[i].optional) {
-        stack.emplace_back();
-      } else {
-        throw ArgumentError("argument '" + op.arguments[i].name + "' is required");
-      }
-    }
-    op.handle.callBoxed(&stack);
-    napi_value result = wrapResults(env, environment, op, stack);
-    stack.clear();
-    return result;
+    CallStack stack(environment);
+    readArguments(env, environment, op, values, count, stack.values);
+    run(op, stack.values);
+    return wrapResults(env, environment, op, stack.values);
   } catch (...) {
-    const std::string context = describeArguments(env, environment, op, values, count);
-    stack.clear();
-    rethrowInJavaScript(env, op.name, context);
+    rethrowInJavaScript(env, op.name, describeArguments(env, environment, op, values, std::min(count, Size)));
     return nullptr;
   }
 }
@@ -83,9 +125,14 @@ napi_value callOperator(napi_env env, napi_callback_info info) {
 Operator* findOperator(const std::string& name, const std::string& overload) {
   const auto handle = c10::Dispatcher::singleton().findSchema({name, overload});
   if (!handle.has_value()) return nullptr;
-  auto* op = new Operator{overload.empty() ? name : name + "." + overload, *handle, {}, false};
+  auto* op = new Operator{overload.empty() ? name : name + "." + overload, *handle, {}};
+  op->isAten = name.rfind("aten::", 0) == 0;
   const c10::FunctionSchema& schema = handle->schema();
-  for (const c10::Argument& argument : schema.arguments()) op->arguments.push_back(planArgument(argument));
+  for (const c10::Argument& argument : schema.arguments()) {
+    op->arguments.push_back(planArgument(argument));
+    const Kind kind = op->arguments.back().kind;
+    if (kind == Kind::TensorList || kind == Kind::OptionalTensorList) op->takesLists = true;
+  }
   for (const c10::Argument& result : schema.returns())
     if (result.alias_info() != nullptr && result.alias_info()->isWrite()) op->returnsItsArgument = true;
   return op;
@@ -100,8 +147,9 @@ napi_value bindOperator(napi_env env, napi_callback_info info) {
   Operator* op = findOperator(name, overload);
   if (op == nullptr) return undefinedValue(env);
   if (op->arguments.size() > kMaxArguments) throw ArgumentError(name + " has more arguments than a call can carry");
+  const napi_callback call = op->arguments.size() <= 4 ? callOperator<4> : op->arguments.size() <= 8 ? callOperator<8> : callOperator<kMaxArguments>;
   napi_value function;
-  check(napi_create_function(env, op->name.c_str(), op->name.size(), callOperator, op, &function));
+  check(napi_create_function(env, op->name.c_str(), op->name.size(), call, op, &function));
   return function;
 }
 

@@ -3,9 +3,11 @@
 #pragma once
 #define NAPI_VERSION 8
 #include <ATen/ATen.h>
+#include <ATen/core/ivalue.h>
 #include <node_api.h>
 
 #include <memory>
+#include <vector>
 
 #include "handles.h"
 
@@ -24,6 +26,8 @@ struct Environment {
   Table<std::shared_ptr<Mapping>> mappings;
   /** `(kind, message, operator) => Error`, set by TypeScript when it loads the module. */
   napi_ref makeError = nullptr;
+  /** Room for the arguments of an operator, kept from the last call. */
+  std::vector<c10::IValue> spareStack;
 };
 
 Environment& environmentOf(napi_env env);

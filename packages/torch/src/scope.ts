@@ -4,13 +4,15 @@ import { HearthError } from './errors.js'
 import { native } from './native.js'
 import type { Tensor } from './tensor.js'
 
-/** Tensors made since the scope opened. */
-class Scope {
-  readonly tensors: Tensor[] = []
-}
+// The tensors of all open scopes, one after the other: a scope is where its own begin. One list that is never shrunk,
+// because making and growing one for each scope took longer than the scope's other work.
+const owned: (Tensor | undefined)[] = []
+let count = 0
+let begin = -1
+let released = new Float64Array(1024)
 
-let current: Scope | undefined
-let pool = new Float64Array(1024)
+/** No scope is open. */
+const OUTSIDE = -1
 
 interface Watched {
   handle: number
@@ -26,39 +28,42 @@ const collected = new FinalizationRegistry<Watched>(({ handle, bytes }) => {
 function watch(tensor: Tensor): void {
   const bytes = native.storageBytes(tensor.handle)
   native.reportMemory(bytes)
-  tensor.watched = true
-  collected.register(tensor, { handle: tensor.handle, bytes }, tensor)
+  tensor.watched = { handle: tensor.handle, bytes }
+  collected.register(tensor, tensor.watched, tensor)
 }
 
 /** Called by every new Tensor. */
 export function track(tensor: Tensor): void {
-  if (current === undefined) watch(tensor)
-  else current.tensors.push(tensor)
+  if (begin === OUTSIDE) watch(tensor)
+  else owned[count++] = tensor
 }
 
 /** Called before a watched tensor is disposed by hand. */
-export function unwatch(tensor: Tensor): void {
+export function unwatch(tensor: Tensor, { bytes }: Watched): void {
   collected.unregister(tensor)
-  native.reportMemory(-native.storageBytes(tensor.handle))
+  native.reportMemory(-bytes)
 }
 
-/** Frees every tensor of the list that `kept` does not name; one native call for all. */
-function free(tensors: readonly Tensor[], kept: ReadonlySet<Tensor>, outer: Scope | undefined): void {
-  if (pool.length < tensors.length) pool = new Float64Array(tensors.length * 2)
-  let count = 0
-  for (const tensor of tensors) {
-    if (tensor.disposed || tensor.watched) continue
-    if (kept.has(tensor)) {
-      if (outer === undefined) watch(tensor)
-      else outer.tensors.push(tensor)
-      continue
+/** Ends the innermost scope: frees its tensors, with one native call for all, and hands `kept` on to the one around. */
+function end(from: number, outer: number, kept: ReadonlySet<Tensor> | undefined): void {
+  const to = count
+  if (released.length < to - from) released = new Float64Array((to - from) * 2)
+  let freed = 0
+  count = from
+  begin = outer
+  for (let i = from; i < to; i++) {
+    const tensor = owned[i]!
+    // Reachable from here, a tensor that lives on would never be collected.
+    owned[i] = undefined
+    if (tensor.handle === 0 || tensor.watched !== undefined) continue
+    if (kept?.has(tensor)) track(tensor)
+    else {
+      released[freed++] = tensor.handle
+      tensor.handle = 0
     }
-    pool[count++] = tensor.surrender()
   }
-  native.releaseMany(pool, count)
+  native.releaseMany(released, freed)
 }
-
-const NOTHING: ReadonlySet<Tensor> = new Set()
 
 /** Every tensor inside a value made of arrays, plain objects, maps and tensors. */
 function tensorsWithin(value: unknown, found: Set<Tensor>, isTensor: (value: object) => value is Tensor): void {
@@ -85,10 +90,9 @@ export function setTensorTest(test: (value: object) => value is Tensor): void {
  * const loss = scope(() => model(x).sub(y).square().mean())
  */
 export function scope<T>(body: () => T): T {
-  const outer = current
-  const inner = new Scope()
-  current = inner
-  let kept: ReadonlySet<Tensor> = NOTHING
+  const outer = begin
+  const from = (begin = count)
+  let kept: Set<Tensor> | undefined
   try {
     const result = body()
     if (result instanceof Promise) {
@@ -97,15 +101,10 @@ export function scope<T>(body: () => T): T {
         remedy: 'open the scope inside, around the parts that do not wait',
       })
     }
-    if (typeof result === 'object' && result !== null) {
-      const found = new Set<Tensor>()
-      tensorsWithin(result, found, isTensor)
-      kept = found
-    }
+    if (typeof result === 'object' && result !== null) tensorsWithin(result, (kept = new Set()), isTensor)
     return result
   } finally {
-    current = outer
-    free(inner.tensors, kept, outer)
+    end(from, outer, kept)
   }
 }
 
@@ -114,6 +113,6 @@ export function scope<T>(body: () => T): T {
  * @returns the same tensor
  */
 export function keep<T extends Tensor>(tensor: T): T {
-  if (!tensor.watched) watch(tensor)
+  if (tensor.watched === undefined) watch(tensor)
   return tensor
 }

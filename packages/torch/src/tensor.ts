@@ -16,16 +16,15 @@ export type NestedNumbers = number | NestedNumbers[]
  * @example
  * const y = tensor([[1, 2], [3, 4]]).matmul(ones([2, 1]))
  */
-export class Tensor extends TensorOperators {
+export class Tensor {
   /** @internal The native handle; 0 once disposed. */
   handle: number
-  /** @internal The garbage collector frees it, no scope does. */
-  watched = false
+  /** @internal Set when the garbage collector frees it, and no scope does. */
+  watched: { handle: number; bytes: number } | undefined
   #shape: readonly number[] | undefined
 
   /** @internal */
   constructor(handle: number) {
-    super()
     this.handle = handle
     track(this)
   }
@@ -136,22 +135,16 @@ export class Tensor extends TensorOperators {
   /** Frees the memory now, unless a view or a typed array still holds it. A second call does nothing. */
   dispose(): void {
     if (this.handle === 0) return
-    if (this.watched) unwatch(this)
-    native.release(this.surrender())
+    if (this.watched !== undefined) unwatch(this, this.watched)
+    native.release(this.handle)
+    this.handle = 0
   }
 
   [Symbol.dispose](): void {
     this.dispose()
   }
 
-  /** @internal Gives up the handle: the caller releases it. */
-  surrender(): number {
-    const handle = this.handle
-    this.handle = 0
-    return handle
-  }
-
-  override toString(): string {
+  toString(): string {
     return this.disposed ? 'Tensor(disposed)' : `Tensor(${this.dtype}[${this.shape.join(', ')}], ${this.device})`
   }
 
@@ -166,6 +159,10 @@ export class Tensor extends TensorOperators {
     })
   }
 }
+
+// The operators as methods. By `extends`, every new tensor would call the constructor above it: a fifth of making one.
+export interface Tensor extends TensorOperators {}
+Object.setPrototypeOf(Tensor.prototype, TensorOperators.prototype)
 
 setTensorConstructor((handle) => new Tensor(handle))
 setTensorTest((value): value is Tensor => value instanceof Tensor)
