@@ -14,6 +14,9 @@ const source = z.strictObject({
     .positive()
     .default(1)
     .describe('share of the tokens that come from this source, relative to the others'),
+  heldOutFraction: fraction
+    .optional()
+    .describe('share of this source kept for measuring, in place of that of all sources'),
   textColumn: z.string().default('text').describe('column that holds the text, in .jsonl, .csv and .parquet'),
 })
 

@@ -9,7 +9,8 @@ import { runHooks, type Hook } from './hooks.js'
 import type { Report, RunResult } from './run-events.js'
 import { createRun, openRun, type Run } from './run-folder.js'
 import type { RunLog } from './run-folder-log.js'
-import { Session } from './session.js'
+import { optimizerOf, scheduleOf } from './optimizer.js'
+import { checkModel, Session } from './session.js'
 import { checkTextSources, prepareText } from './text-data.js'
 import type { Step } from './trainer.js'
 
@@ -38,11 +39,28 @@ export function computeDtype(config: RunConfig): DType {
  * await startRun(resolveConfig(spark({ data: ['texts/'] })), { dir: 'runs/mine' })
  */
 export async function startRun(config: RunConfig, options: RunOptions & { dir: string }): Promise<RunResult> {
-  await checkTextSources(config)
+  await findMistakes(config)
   // What was found automatically is written down: the run resumes with the same arithmetic on another machine.
   const resolved = { ...config, dtype: computeDtype(config) as RunConfig['dtype'] }
   using run = createRun(options.dir, { config: resolved })
   return await train(run, options)
+}
+
+/** Every mistake that can be seen before work starts, together. */
+async function findMistakes(config: RunConfig): Promise<void> {
+  const checks = [
+    () => checkTextSources(config),
+    () => checkModel(config),
+    () => optimizerOf(config, 'float32'),
+    () => scheduleOf(config),
+  ]
+  const mistakes = (await Promise.allSettled(checks.map((check) => Promise.resolve().then<unknown>(check)))).flatMap(
+    (check) => (check.status === 'rejected' ? [check.reason as Error] : []),
+  )
+  const unexpected = mistakes.find((mistake) => !(mistake instanceof HearthError))
+  if (unexpected) throw unexpected
+  if (mistakes.length > 1) throw new HearthError(mistakes.map(({ message }) => message).join('\n'))
+  if (mistakes.length === 1) throw mistakes[0]!
 }
 
 /**

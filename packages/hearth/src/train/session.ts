@@ -31,13 +31,34 @@ export function configHash(config: RunConfig): string {
   return createHash('sha256').update(JSON.stringify(decides)).digest('hex')
 }
 
+/** The config.json of a new model, without what only the tokenizer knows. */
+function newConfig({ model }: RunConfig): Record<string, unknown> {
+  const { family, config } = preset(model.preset!)
+  return { ...family.toConfig(config), ...model.config }
+}
+
+/**
+ * Looks at the shape before any work starts.
+ * @throws ConfigError when it is impossible, or reads less than a sequence at once
+ */
+export function checkModel(config: RunConfig): void {
+  if (config.model.folder !== undefined) return
+  const { family, config: shape } = configure(newConfig(config), 'model.config')
+  const { contextLength } = family.shape(shape)
+  const { sequenceLength } = config
+  if (sequenceLength > contextLength)
+    throw new ConfigError('configuration', [
+      { path: 'sequenceLength', message: `${sequenceLength} tokens, but the model reads at most ${contextLength}` },
+    ])
+}
+
 /**
  * The model that a run starts from, with float32 weights of its own.
  * @throws ConfigError when the shape is impossible, or too small for the tokenizer's vocabulary
  */
 export function initialModel(config: RunConfig, tokenizer: Tokenizer): LanguageModel {
-  const { preset: name, folder, config: changes } = config.model
-  const model = folder === undefined ? newModel(config, name!, tokenizer, changes) : loadedModel(folder)
+  const { folder } = config.model
+  const model = folder === undefined ? newModel(config, tokenizer) : loadedModel(folder)
   const { vocabularySize } = model.family.shape(model.config)
   if (vocabularySize < tokenizer.vocabSize)
     throw new ConfigError('model', [
@@ -49,20 +70,13 @@ export function initialModel(config: RunConfig, tokenizer: Tokenizer): LanguageM
   return model
 }
 
-function newModel(
-  config: RunConfig,
-  name: string,
-  tokenizer: Tokenizer,
-  changes: Record<string, unknown>,
-): LanguageModel {
-  const { family, config: published } = preset(name)
-  const json = family.toConfig(published)
+function newModel(config: RunConfig, tokenizer: Tokenizer): LanguageModel {
+  const { bos_token_id = tokenizer.beginOfText ?? tokenizer.endOfText, eos_token_id = tokenizer.endOfText } =
+    config.model.config
   // A tokenizer of its own decides the vocabulary; published ones come padded, as the published shapes expect.
   const ownVocabulary = config.tokenizer.path === undefined ? { vocab_size: tokenizer.vocabSize } : {}
-  const ends = { bos_token_id: tokenizer.beginOfText ?? tokenizer.endOfText, eos_token_id: tokenizer.endOfText }
-  return createModel(configure({ ...json, ...ownVocabulary, ...ends, ...changes }, 'model.config'), {
-    seed: config.seed,
-  })
+  const json = { ...newConfig(config), ...ownVocabulary, bos_token_id, eos_token_id }
+  return createModel(configure(json, 'model.config'), { seed: config.seed })
 }
 
 /** Copies: training must not write to the pages of somebody's files. */

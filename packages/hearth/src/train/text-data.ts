@@ -108,10 +108,10 @@ async function tokenizerOf(
 
 /** The documents that are trained on: a tokenizer that knew the held-out ones would flatter the measurement. */
 async function* trainingTexts({ data }: RunConfig, signal?: AbortSignal): AsyncGenerator<string> {
-  for (const { path, textColumn } of data.sources) {
+  for (const { path, textColumn, heldOutFraction = data.heldOutFraction } of data.sources) {
     let skipping = false
     for await (const { text, part } of readDocuments([path], { textColumn, ...(signal && { signal }) })) {
-      if (part === 0) skipping = isHeldOut(text, data.heldOutFraction, SPLIT_SEED)
+      if (part === 0) skipping = isHeldOut(text, heldOutFraction, SPLIT_SEED)
       if (!skipping) yield text
     }
   }
@@ -126,7 +126,7 @@ async function tokensOf(
   options: PrepareTextOptions,
 ): Promise<string> {
   const { report, signal } = options
-  const { path, textColumn } = config.data.sources[index]!
+  const { path, textColumn, heldOutFraction = config.data.heldOutFraction } = config.data.sources[index]!
   const outDir = join(config.data.folder ?? join(folder, 'tokens'), String(index))
   // A folder of the run's own is what the run was trained on, whatever became of the sources.
   if (config.data.folder === undefined && existsSync(join(outDir, 'manifest.json'))) return outDir
@@ -136,7 +136,7 @@ async function tokensOf(
     tokenizer,
     outDir,
     textColumn,
-    heldOutFraction: config.data.heldOutFraction,
+    heldOutFraction,
     seed: SPLIT_SEED,
     onProgress: ({ fraction }) => report({ kind: 'phase', phase: 'tokens', done: fraction, of: 1 }),
     ...(signal && { signal }),
