@@ -10,7 +10,7 @@ import type { TokenizerDefinition } from './definition.js'
 
 /** What is used of the library; its own declarations do not resolve under Node's rules for modules. */
 interface Library {
-  encode(text: string, options: { add_special_tokens: boolean }): { ids: number[] }
+  encode(text: string, options: { add_special_tokens: boolean }): { ids: (number | undefined)[] }
   decode(ids: number[], options: { skip_special_tokens: boolean; clean_up_tokenization_spaces: boolean }): string
 }
 const openLibrary = LibraryTokenizer as unknown as new (tokenizer: object, config: object) => Library
@@ -25,8 +25,13 @@ export class LibraryCodec implements Codec {
 
   constructor(definition: TokenizerDefinition) {
     try {
-      this.#library = new openLibrary({ ...absentParts, ...definition.json }, {})
-      this.#library.encode('a', { add_special_tokens: false }) // some parts are only built at the first text
+      this.#library = new openLibrary(
+        { ...absentParts, ...definition.json },
+        { unk_token: definition.model.unk_token }, // where the library looks for that of WordLevel
+      )
+      // Some parts fail only at the first text: better now.
+      this.#library.encode('a', { add_special_tokens: false })
+      this.decode([...definition.vocabulary.values()].slice(0, 1))
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause)
       throw new FormatError(`${definition.where}: this tokenizer.json cannot be used: ${reason}`, { cause })
@@ -38,7 +43,9 @@ export class LibraryCodec implements Codec {
 
   encode(text: string, recognizeSpecialTokens: boolean, out: IdList): void {
     for (const piece of recognizeSpecialTokens ? [text] : this.#severed(text)) {
-      for (const id of this.#library.encode(piece, { add_special_tokens: false }).ids) out.push(id)
+      for (const id of this.#library.encode(piece, { add_special_tokens: false }).ids) {
+        if (id !== undefined) out.push(id) // without an unknown token, what is unknown is left out
+      }
     }
   }
 

@@ -195,6 +195,14 @@ describe('other kinds, through the library', () => {
     expect(tokenizer.decode([])).toBe('')
   })
 
+  test('a word that is not in the vocabulary is the unknown token, or nothing where there is none', () => {
+    const model = { type: 'WordLevel', vocab: { call: 0, '<unk>': 1 } }
+    const json = { model, pre_tokenizer: { type: 'Whitespace' } }
+    const known = Tokenizer.fromJson({ ...json, model: { ...model, unk_token: '<unk>' } })
+    expect([...known.encode('call me')]).toEqual([0, 1])
+    expect([...Tokenizer.fromJson(json).encode('call me')]).toEqual([0])
+  })
+
   test('streams the text that decode gives', () => {
     const decoder = tokenizer.streamDecoder()
     expect([1, 3, 4, 5, 6, 7, 2].map((id) => decoder.push(id)).join('') + decoder.end()).toBe('call me ishmael')
