@@ -1,11 +1,11 @@
 import { preset } from 'hearth/models'
 import { resolveConfig } from 'hearth/train'
 import { describe, expect, test } from 'vitest'
-import { quickstart, recipes, spark } from './index.js'
+import { addresses, novel, quickstart, recipes, spark } from './index.js'
 
 const data = ['texts/', 'more.jsonl']
 
-describe.each([...recipes, { name: 'quickstart', recipe: quickstart }])('recipe $name', ({ name, recipe }) => {
+describe.each(recipes)('recipe $name', ({ name, recipe }) => {
   const config = resolveConfig(recipe(data), name)
 
   test('is a valid configuration under its own name, on the data it is given', () => {
@@ -17,6 +17,12 @@ describe.each([...recipes, { name: 'quickstart', recipe: quickstart }])('recipe 
     const { family, config: shape } = preset(config.model.preset!)
     expect(config.sequenceLength).toBeLessThanOrEqual(family.shape(shape).contextLength)
   })
+})
+
+test('the quickstart is a valid configuration on the texts that are installed', () => {
+  const { model, data: corpus } = resolveConfig(quickstart())
+  expect(model.preset).toBe('spark')
+  expect(corpus.sources.map(({ path }) => path)).toEqual([addresses().path, novel().path])
 })
 
 test('names are unique', () => {

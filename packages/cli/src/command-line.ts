@@ -1,6 +1,6 @@
-// Lines for a person to paste, as they work on this machine: `hearth ...` where it is installed, `npx hearth ...` in a clone.
+// Lines and paths for a person to paste, as they work here: `hearth ...` where it is installed, `npx hearth ...` in a clone.
 import { existsSync } from 'node:fs'
-import { delimiter, join } from 'node:path'
+import { delimiter, join, relative } from 'node:path'
 
 /** Words as one line for a shell. */
 export function commandLine(...words: readonly string[]): string {
@@ -14,3 +14,9 @@ function prefix(): string {
 }
 
 const quoted = (word: string): string => (/^[\w./:=@%+,-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`)
+
+/** A path as a person in this folder would write it. */
+export const shortPath = (path: string): string => {
+  const shorter = relative('', path)
+  return shorter.startsWith('..') ? path : shorter
+}

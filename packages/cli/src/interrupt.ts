@@ -42,7 +42,7 @@ export function onInterrupt(note: (text: string) => void, { stopping, kept }: In
       process.exit(CODES[signal])
     }
     cause = signal
-    note(`${stopping} (Once more to stop at once.)`)
+    note(`${stopping} (Ctrl+C again stops at once.)`)
     abort.abort()
   }
   process.on('SIGINT', hear)

@@ -11,7 +11,7 @@ type Fields = Record<string, unknown>
  * @throws UsageError listing every setting that is not of that form
  */
 export function applySettings(config: object, settings: readonly string[]): Fields {
-  const changed = structuredClone(config) as Fields
+  const changed = copied(config) as Fields
   const problems: string[] = []
   for (const setting of settings) {
     const equals = setting.indexOf('=')
@@ -22,6 +22,13 @@ export function applySettings(config: object, settings: readonly string[]): Fiel
   }
   if (problems.length > 0) throw new UsageError(problems, 'train')
   return changed
+}
+
+// Not structuredClone: a recipe may hold what cannot be cloned, and the schema says so better.
+function copied(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(copied)
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, copied(inner)]))
 }
 
 function place(fields: Fields, path: readonly string[], value: unknown): void {

@@ -7,13 +7,13 @@ type Colors = ReturnType<typeof pc.createColors>
 /** Where a command writes, and the exit code it leaves. */
 export interface Terminal {
   /** A line of the answer. */
-  print(text: string): void
+  print: (text: string) => void
   /** A piece of the answer, as it is: for streaming. */
-  write(text: string): void
+  write: (text: string) => void
   /** The answer as JSON, the only thing on stdout then. */
-  json(value: unknown): void
+  json: (value: unknown) => void
   /** A line about the work, on stderr. */
-  note(text: string): void
+  note: (text: string) => void
   /** Colours of stdout and of stderr: functions that change nothing where there are none. */
   readonly colors: Colors
   readonly noteColors: Colors

@@ -1,5 +1,23 @@
 // Every command, in the order of the help.
 import type { Command } from '../command.js'
 import { doctor } from './doctor.js'
+import { generate } from './generate.js'
+import { inspect } from './inspect.js'
+import { quickstart } from './quickstart.js'
+import { resume } from './resume.js'
+import { runs } from './runs.js'
+import { score } from './score.js'
+import { tokenize } from './tokenize.js'
+import { train } from './train.js'
 
-export const commands: readonly Command[] = [doctor]
+export const commands: readonly Command[] = [
+  quickstart,
+  train,
+  resume,
+  generate,
+  score,
+  tokenize,
+  inspect,
+  runs,
+  doctor,
+]

@@ -1,0 +1,87 @@
+// `hearth generate`: text from a model, as it is written.
+import { defineCommand } from '../command.js'
+import { exitCodes } from '../failure.js'
+import { readStdin } from '../input.js'
+
+export const generate = defineCommand({
+  name: 'generate',
+  summary: 'write text with a model',
+  description: [
+    'Writes the text that follows PROMPT to stdout, as it comes. MODEL is a run (its finished model, or else its newest checkpoint) or a Hugging Face folder. PROMPT - reads stdin; without a prompt the model begins a text of its own.',
+  ],
+  arguments: {
+    model: { description: 'Hugging Face folder, or a run', required: true },
+    prompt: { description: 'text to go on from; - for stdin', many: true },
+  },
+  options: {
+    maxTokens: { kind: 'integer', value: 'N', default: 256, minimum: 1, description: 'tokens to write at most' },
+    temperature: {
+      kind: 'number',
+      value: 'T',
+      default: 0.8,
+      minimum: 0,
+      description: '0 always takes the likeliest token; higher is bolder',
+    },
+    topK: {
+      kind: 'integer',
+      value: 'K',
+      default: 0,
+      minimum: 0,
+      description: 'only the K likeliest tokens; 0 for all',
+    },
+    topP: {
+      kind: 'number',
+      value: 'P',
+      default: 1,
+      minimum: 0,
+      maximum: 1,
+      description: 'only the likeliest tokens that together reach this probability',
+    },
+    minP: {
+      kind: 'number',
+      value: 'P',
+      default: 0,
+      minimum: 0,
+      maximum: 1,
+      description: 'only tokens at least this share as likely as the likeliest',
+    },
+    repetitionPenalty: {
+      kind: 'number',
+      value: 'R',
+      default: 1,
+      minimum: 0,
+      description: 'above 1, tokens that were there before become less likely',
+    },
+    stop: { kind: 'list', value: 'TEXT', description: 'end before this text' },
+    seed: { kind: 'integer', value: 'N', minimum: 0, description: 'the same seed writes the same text' },
+    json: { kind: 'flag', description: 'print the text and how it ended as JSON, at the end' },
+  },
+  examples: [
+    { line: "hearth generate runs/quickstart 'The state of the Union'", does: 'Go on from a prompt' },
+    {
+      line: 'hearth generate models/pythia-160m - --temperature 0 < prompt.txt',
+      does: 'A prompt from a file, always the likeliest token',
+    },
+  ],
+  async run({ arguments: { model: word, prompt: words }, options: { json, ...options }, terminal }) {
+    const prompt = words[0] === '-' ? await readStdin() : words.join(' ')
+    const { openTextModel } = await import('../model-source.js')
+    const { generateText } = await import('hearth/generate')
+    const { model, tokenizer } = await openTextModel(word, terminal.note)
+    const abort = new AbortController()
+    process.once('SIGINT', () => abort.abort())
+    const { seed, ...rest } = options
+    const settings = { ...rest, ...(seed === undefined ? {} : { seed }), signal: abort.signal }
+    const pieces = generateText(model, tokenizer, prompt, settings)
+    let text = ''
+    let next = await pieces.next()
+    if (!json) terminal.write(prompt)
+    for (; !next.done; next = await pieces.next()) {
+      if (json) text += next.value
+      else terminal.write(next.value)
+    }
+    if (json) terminal.json({ prompt, text, ...next.value })
+    else terminal.write('\n')
+    if (next.value.reason === 'aborted') terminal.exitCode = exitCodes.interrupted
+  },
+})

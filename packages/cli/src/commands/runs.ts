@@ -1,0 +1,92 @@
+// `hearth runs`: the runs there are, and what is known of one.
+import type { RunSummary } from 'hearth/train'
+import { defineCommand } from '../command.js'
+import { UsageError } from '../failure.js'
+import { formatBytes, formatCount } from '../format.js'
+import { locateRun, RUNS_FOLDER } from '../locate.js'
+import { table } from '../table.js'
+import type { Terminal } from '../terminal.js'
+
+export const runs = defineCommand({
+  name: 'runs',
+  summary: 'list the runs, or show one',
+  description: [
+    'Lists the runs of a folder, the last to change first: what state each is in, how far it came and what it measured. `hearth runs show RUN` shows one: its configuration, its last measurements and its checkpoints.',
+  ],
+  arguments: {
+    action: { description: 'list (when it is not given) or show', choices: ['list', 'show'] },
+    run: { description: 'folder of a run, or its name in ./runs (for show)' },
+  },
+  options: {
+    runs: { kind: 'text', value: 'DIR', default: RUNS_FOLDER, description: 'folder that holds the runs' },
+    json: { kind: 'flag', description: 'print the answer as JSON' },
+  },
+  examples: [
+    { line: 'hearth runs', does: 'What was trained here?' },
+    { line: 'hearth runs show quickstart', does: 'Everything about one run' },
+  ],
+  async run({ arguments: { action, run }, options: { runs: folder, json }, terminal }) {
+    if (action === 'show') {
+      if (run === undefined) throw new UsageError(['hearth runs show needs a RUN'], 'runs')
+      await show(locateRun(run, folder), json, terminal)
+      return
+    }
+    if (run !== undefined) throw new UsageError([`to show a run: hearth runs show ${run}`], 'runs')
+    const { listRuns } = await import('hearth/train')
+    const found = listRuns(folder)
+    if (json) terminal.json(found)
+    else if (found.length === 0)
+      terminal.print(`There are no runs in ${folder}. Make one: hearth quickstart, or hearth train DATA...`)
+    else terminal.print(table(found.map(rowOf), ['run', 'state', 'steps', 'loss', 'held-out', 'tok/s', 'last change']))
+  },
+})
+
+function rowOf({ name, state, step, of, loss, heldOutLoss, tokensPerSecond, updatedAt }: RunSummary): string[] {
+  const steps = of === undefined ? String(step) : `${step}/${of}`
+  const speed = tokensPerSecond === undefined ? '' : formatCount(tokensPerSecond)
+  return [name, state, steps, loss?.toFixed(3) ?? '', heldOutLoss?.toFixed(3) ?? '', speed, localTime(updatedAt)]
+}
+
+/** `2026-01-31 14:05`, in the clock of the person. */
+function localTime(iso: string): string {
+  const time = new Date(iso)
+  const two = (value: number) => String(value).padStart(2, '0')
+  const date = [time.getFullYear(), two(time.getMonth() + 1), two(time.getDate())].join('-')
+  return `${date} ${two(time.getHours())}:${two(time.getMinutes())}`
+}
+
+async function show(folder: string, json: boolean, terminal: Terminal): Promise<void> {
+  const { readLastMetrics, readRun, runPaths } = await import('hearth/train')
+  const { listCheckpoints, realStorage } = await import('hearth/checkpoint')
+  const record = readRun(folder)
+  const paths = runPaths(folder)
+  const last = readLastMetrics(paths.metrics).at(-1)
+  const checkpoints = await listCheckpoints(realStorage, paths.checkpoints)
+  if (json) {
+    terminal.json({ folder, ...record, last, checkpoints })
+    return
+  }
+  const { bold } = terminal.colors
+  terminal.print(bold(folder))
+  terminal.print(table([['started', localTime(record.createdAt)], ...Object.entries(record.versions)]))
+  terminal.print(bold('\nConfiguration'))
+  terminal.print(table(flattened(record.config)))
+  if (last) {
+    terminal.print(bold(`\nAt step ${last.step}`))
+    const shown = Object.entries(last).filter(([name]) => name !== 'step')
+    terminal.print(
+      table(shown.map(([name, value]) => [name, name === 'memoryBytes' ? formatBytes(Number(value)) : String(value)])),
+    )
+  }
+  terminal.print(bold('\nCheckpoints'))
+  terminal.print(
+    checkpoints.length === 0 ? '  none yet' : table(checkpoints.map(({ step, path }) => [`step ${step}`, path])),
+  )
+}
+
+/** Dotted path and value of every field, as `--set` takes them. */
+function flattened(value: unknown, path = ''): string[][] {
+  if (typeof value !== 'object' || value === null || Object.keys(value).length === 0)
+    return [[path, JSON.stringify(value)]]
+  return Object.entries(value).flatMap(([key, inner]) => flattened(inner, path === '' ? key : `${path}.${key}`))
+}

@@ -1,0 +1,70 @@
+// What a person means by MODEL: a Hugging Face folder, or a run, whose finished model is taken, or else its newest checkpoint.
+import { hasFastBfloat16, type DType } from '@hearth/torch'
+import { Tokenizer } from 'hearth/data'
+import { loadModel } from 'hearth/formats'
+import type { LanguageModel } from 'hearth/models'
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { CommandError } from './failure.js'
+import { findRun } from './locate.js'
+import { openRunCheckpoint } from './run-checkpoint.js'
+
+export interface OpenedModel {
+  /** How to call it in messages. */
+  name: string
+  model: LanguageModel
+  tokenizer: Tokenizer | undefined
+}
+
+/** Where a run keeps its finished model. */
+export const finishedModelOf = (run: string): string => join(run, 'model')
+
+/**
+ * Opens a model; weights are mapped, not read.
+ * @param note is told what was chosen when that is not plain from the word
+ * @throws CommandError when the word means no model; what loadModel() throws when its folder is damaged
+ */
+export async function openModel(word: string, note: (text: string) => void): Promise<OpenedModel> {
+  const run = findRun(word)
+  if (run !== undefined && !existsSync(finishedModelOf(run)))
+    return { name: run, ...(await openRunCheckpoint(run, note)) }
+  const folder = run === undefined ? word : finishedModelOf(run)
+  if (!existsSync(folder))
+    throw new CommandError(
+      `there is no model folder and no run ${JSON.stringify(word)}`,
+      'give a Hugging Face folder (config.json and safetensors), or a run: hearth runs lists them',
+    )
+  const dtype = computeDtypeOf(folder)
+  const model = loadModel(folder, dtype === undefined ? {} : { dtype })
+  const tokenizer = existsSync(join(folder, 'tokenizer.json')) ? await Tokenizer.load(folder) : undefined
+  return { name: folder, model, tokenizer }
+}
+
+/** As openModel(), for commands that read or write text. */
+export async function openTextModel(
+  word: string,
+  note: (text: string) => void,
+): Promise<OpenedModel & { tokenizer: Tokenizer }> {
+  const { tokenizer, ...opened } = await openModel(word, note)
+  if (tokenizer !== undefined) return { ...opened, tokenizer }
+  throw new CommandError(
+    `${opened.name} has no tokenizer.json, so it knows no text`,
+    'put the model’s tokenizer.json into the folder',
+  )
+}
+
+/**
+ * The tokenizer of a Hugging Face folder, a tokenizer.json, or a run.
+ * @throws DataError, FormatError as Tokenizer.load()
+ */
+export async function openTokenizer(word: string): Promise<Tokenizer> {
+  const run = findRun(word)
+  if (run === undefined) return Tokenizer.load(word)
+  return Tokenizer.load(existsSync(finishedModelOf(run)) ? finishedModelOf(run) : join(run, 'tokenizer'))
+}
+
+/** float32 where the file is bf16 and this processor emulates that many times slower; else the file's own. */
+function computeDtypeOf(folder: string): DType | undefined {
+  const text = existsSync(join(folder, 'config.json')) ? readFileSync(join(folder, 'config.json'), 'utf8') : ''
+  return text.includes('"bfloat16"') && !hasFastBfloat16() ? 'float32' : undefined
+}

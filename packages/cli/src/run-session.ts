@@ -1,0 +1,73 @@
+// One run on a terminal, whether it starts or goes on: progress while it works, signals, and what is said at the end.
+import { completeText } from 'hearth/generate'
+import type { RunOptions, RunResult, Sampler } from 'hearth/train'
+import { commandLine, shortPath } from './command-line.js'
+import { onInterrupt } from './interrupt.js'
+import { Progress } from './progress.js'
+import type { Terminal } from './terminal.js'
+
+/** What a run is given: where it reports to, what stops it, and a voice for its samples. */
+export type RunHooks = Required<RunOptions>
+
+const SAMPLE_TOKENS = 100
+
+/** The same words of chance each time, so that samples of different steps can be compared. */
+const sampler: Sampler = async (model, tokenizer, prompt) => {
+  const { text } = await completeText(model, tokenizer, prompt, { maxTokens: SAMPLE_TOKENS, temperature: 0.8, seed: 0 })
+  return prompt + text
+}
+
+export interface SessionOptions {
+  /** The run's folder, for what is said when it is stopped. */
+  dir: string
+  run: (hooks: RunHooks) => Promise<RunResult>
+}
+
+/** Runs to the end or to the first signal; sets the exit code of a run that was stopped. */
+export async function watchRun(terminal: Terminal, { dir, run }: SessionOptions): Promise<RunResult> {
+  const progress = new Progress(terminal)
+  let saved: number | undefined
+  const interrupt = onInterrupt((text) => progress.note(text), {
+    stopping: 'Stopping: the step at hand is finished and saved first.',
+    kept: () =>
+      saved === undefined ? 'No checkpoint was saved yet.' : `Kept: step ${saved}, in ${dir}. ${goesOn(dir)}`,
+  })
+  try {
+    const result = await run({
+      signal: interrupt.signal,
+      sampler,
+      report: (event) => {
+        if (event.kind === 'checkpoint') saved = event.step
+        progress.report(event)
+      },
+    })
+    if (result.stopped) terminal.exitCode = interrupt.exitCode ?? 0
+    return result
+  } finally {
+    progress.close()
+    interrupt.release()
+  }
+}
+
+const goesOn = (dir: string): string => `It goes on with:\n  ${commandLine('resume', dir)}`
+
+/** What a person reads at the end of a run. */
+export function printResult(terminal: Terminal, result: RunResult): void {
+  const { step, of, stopped, heldOut, model } = result
+  const dir = shortPath(result.dir)
+  if (stopped) {
+    terminal.print(`Stopped after step ${step} of ${of}; everything is saved. ${goesOn(dir)}`)
+    return
+  }
+  terminal.print(terminal.colors.green(`Done: ${step} steps, in ${dir}.`))
+  if (heldOut) {
+    const bits = heldOut.bitsPerByte === undefined ? '' : `, ${heldOut.bitsPerByte.toFixed(3)} bits per byte`
+    terminal.print(
+      `Held-out text: loss ${heldOut.loss.toFixed(3)} nats per token, perplexity ${heldOut.perplexity.toFixed(1)}${bits}.`,
+    )
+  }
+  if (model !== undefined)
+    terminal.print(
+      `The model, as a Hugging Face folder: ${shortPath(model)}\nTry it:\n  ${commandLine('generate', dir)}`,
+    )
+}
