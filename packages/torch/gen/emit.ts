@@ -99,8 +99,8 @@ function callText(schema: Schema, merged: Schema[]): string {
         ? `(${source} as ${type.spelling}${isOptional(value) ? ' | undefined' : ''})`
         : source
     if (!isOptional(value) || type.pass('x') === 'x') return type.pass(narrowed)
-    return type.pass('x').endsWith('.handle')
-      ? `${narrowed}?.handle`
+    return type.pass('x').endsWith('?.handle')
+      ? type.pass(narrowed)
       : `optional(${narrowed}, ${type.pass('').slice(0, -2)})`
   })
   while (values.at(-1) === 'undefined') values.pop()

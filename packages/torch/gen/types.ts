@@ -25,7 +25,8 @@ export function isOptional(value: SchemaValue): boolean {
 
 const same = (x: string) => x
 const TYPES: Record<string, ArgumentType> = {
-  Tensor: { spelling: 'Tensor', shape: 'tensor', pass: (x) => `${x}.handle` },
+  // `?.` for callers without types: what is not a Tensor then ends in the native call's own error.
+  Tensor: { spelling: 'Tensor', shape: 'tensor', pass: (x) => `${x}?.handle` },
   'Tensor[]': { spelling: 'readonly Tensor[]', shape: 'array', pass: (x) => `handles(${x})` },
   'Tensor?[]': { spelling: 'readonly (Tensor | undefined)[]', shape: 'array', pass: (x) => `handles(${x})` },
   int: { spelling: 'number', shape: 'number', pass: same },
@@ -39,7 +40,7 @@ const TYPES: Record<string, ArgumentType> = {
   'Scalar[]': { spelling: 'readonly number[]', shape: 'array', pass: same },
   ScalarType: { spelling: 'DType', shape: 'string', pass: (x) => `dtypeCode(${x})` },
   Device: { spelling: 'Device', shape: 'string', pass: same },
-  Generator: { spelling: 'Generator', shape: 'other', pass: (x) => `${x}.handle` },
+  Generator: { spelling: 'Generator', shape: 'other', pass: (x) => `${x}?.handle` },
 }
 
 /**

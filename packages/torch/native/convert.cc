@@ -1,4 +1,4 @@
-// Reading JavaScript values and wrapping results; see convert.h.
+// Reading JavaScript values; see convert.h. What is given back is made in results.cc.
 #include "convert.h"
 
 #include <c10/core/Device.h>
@@ -15,8 +15,6 @@ namespace {
   napi_typeof(env, got, &type);
   throw ArgumentError(std::string("argument '") + what + "' must be " + kind + ", got " + names[type]);
 }
-
-constexpr double kMaxSafeInteger = 9007199254740991.0;
 
 template <typename F>
 void eachElement(napi_env env, napi_value value, const char* what, const char* kind, F&& visit) {
@@ -165,35 +163,6 @@ void pushArgument(napi_env env, Environment& environment, const ArgumentPlan& pl
   stack.push_back(toIValue(env, environment, plan, value));
 }
 
-napi_value fromIValue(napi_env env, Environment& environment, c10::IValue value) {
-  napi_value result;
-  if (value.isTensor()) {
-    at::Tensor tensor = std::move(value).toTensor();
-    return tensor.defined() ? toHandle(env, environment, std::move(tensor)) : undefinedValue(env);
-  }
-  if (value.isNone()) return undefinedValue(env);
-  if (value.isBool()) {
-    check(napi_get_boolean(env, value.toBool(), &result));
-    return result;
-  }
-  if (value.isInt()) {
-    const int64_t number = value.toInt();
-    if (std::abs(static_cast<double>(number)) <= kMaxSafeInteger) return toNumber(env, static_cast<double>(number));
-    check(napi_create_bigint_int64(env, number, &result));
-    return result;
-  }
-  if (value.isDouble()) return toNumber(env, value.toDouble());
-  if (value.isString()) return toString(env, value.toStringRef());
-  if (value.isScalar()) return fromIValue(env, environment, c10::IValue(value.toScalar()));
-  if (value.isList()) {
-    const auto list = value.toListRef();
-    check(napi_create_array_with_length(env, list.size(), &result));
-    for (size_t i = 0; i < list.size(); ++i) check(napi_set_element(env, result, i, fromIValue(env, environment, list[i])));
-    return result;
-  }
-  throw ArgumentError("result of type " + value.tagKind() + " cannot be given to JavaScript");
-}
-
 at::Tensor& tensorAt(napi_env env, Environment& environment, napi_value value, const char* what) {
   double handle;
   if (napi_get_value_double(env, value, &handle) != napi_ok) expected(env, what, "a Tensor", value);
@@ -263,28 +232,6 @@ bool isNothing(napi_env env, napi_value value) {
   napi_valuetype type;
   check(napi_typeof(env, value, &type));
   return type == napi_undefined || type == napi_null;
-}
-
-napi_value toNumber(napi_env env, double value) {
-  napi_value result;
-  check(napi_create_double(env, value, &result));
-  return result;
-}
-
-napi_value toString(napi_env env, const std::string& value) {
-  napi_value result;
-  check(napi_create_string_utf8(env, value.data(), value.size(), &result));
-  return result;
-}
-
-napi_value toHandle(napi_env env, Environment& environment, at::Tensor tensor) {
-  return toNumber(env, environment.tensors.insert(std::move(tensor)));
-}
-
-napi_value undefinedValue(napi_env env) {
-  napi_value result;
-  check(napi_get_undefined(env, &result));
-  return result;
 }
 
 }  // namespace hearth

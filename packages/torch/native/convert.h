@@ -20,6 +20,9 @@ using OptionalTensor = std::optional<at::Tensor>;
 using OptionalTensor = c10::optional<at::Tensor>;
 #endif
 
+/** The largest integer below which JavaScript's numbers hold every integer. */
+constexpr double kMaxSafeInteger = 9007199254740991.0;
+
 /** How one schema argument is read; computed once when the operator is bound. */
 enum class Kind : uint8_t {
   Tensor, Int, Float, Bool, Scalar, String, Device, Generator,
@@ -57,6 +60,8 @@ std::string stringFrom(napi_env env, napi_value value, const char* what);
 std::vector<int64_t> integersFrom(napi_env env, napi_value value, const char* what);
 std::vector<at::Tensor> tensorsFrom(napi_env env, Environment& environment, napi_value value, const char* what);
 c10::ScalarType dtypeFrom(napi_env env, napi_value value);
+/** A dtype's name in TypeScript; libtorch's own for those that have none there. */
+const char* nameOf(c10::ScalarType dtype);
 bool isNothing(napi_env env, napi_value value);
 
 napi_value toNumber(napi_env env, double value);

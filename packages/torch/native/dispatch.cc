@@ -15,6 +15,8 @@ namespace hearth {
 namespace {
 
 constexpr size_t kMaxArguments = 24;
+/** Tensors of a list that an error names. */
+constexpr uint32_t kDescribed = 4;
 
 struct Operator {
   std::string name;
@@ -48,15 +50,31 @@ class CallStack {
   Environment& environment_;
 };
 
-/** `self: float32[2, 3]` for each tensor of a call that failed. */
+void describe(std::ostream& text, const at::Tensor* tensor) {
+  if (tensor == nullptr) text << "disposed";
+  else if (!tensor->defined()) text << "undefined";
+  else if (tensor->layout() != c10::kStrided) text << nameOf(tensor->scalar_type()) << " of layout " << tensor->layout();
+  else text << nameOf(tensor->scalar_type()) << tensor->sizes();
+}
+
+/** `self: float32[2, 3], tensors: [float32[2], int64[1]]`: the tensors of a call that failed, one name an argument. */
 std::string describeArguments(napi_env env, Environment& environment, const Operator& op, const napi_value* values, size_t count) {
   std::ostringstream text;
+  const auto next = [&](size_t i) -> std::ostream& { return text << (text.tellp() > 0 ? ", " : "\n  arguments: ") << op.arguments[i].name << ": "; };
   for (size_t i = 0; i < op.arguments.size() && i < count; ++i) {
     double handle;
-    if (op.arguments[i].kind != Kind::Tensor || napi_get_value_double(env, values[i], &handle) != napi_ok) continue;
-    const at::Tensor* tensor = environment.tensors.find(handle);
-    if (tensor == nullptr || !tensor->defined()) continue;
-    text << (text.tellp() > 0 ? ", " : "\n  arguments: ") << op.arguments[i].name << ": " << c10::toString(tensor->scalar_type()) << tensor->sizes();
+    uint32_t length = 0;
+    if (op.arguments[i].kind == Kind::Tensor && napi_get_value_double(env, values[i], &handle) == napi_ok) {
+      describe(next(i), environment.tensors.find(handle));
+    } else if (op.arguments[i].kind == Kind::TensorList && napi_get_array_length(env, values[i], &length) == napi_ok) {
+      next(i) << '[';
+      for (uint32_t k = 0; k < std::min(length, kDescribed); ++k) {
+        napi_value element;
+        if (napi_get_element(env, values[i], k, &element) != napi_ok || napi_get_value_double(env, element, &handle) != napi_ok) break;
+        describe(text << (k > 0 ? ", " : ""), environment.tensors.find(handle));
+      }
+      text << (length > kDescribed ? ", ...]" : "]");
+    }
   }
   return text.str();
 }

@@ -21,6 +21,7 @@ struct Mapping {
 };
 
 struct Environment {
+  explicit Environment(uint32_t firstGeneration) : tensors(firstGeneration), generators(firstGeneration), mappings(firstGeneration) {}
   Table<at::Tensor> tensors;
   Table<at::Generator> generators;
   Table<std::shared_ptr<Mapping>> mappings;

@@ -4,6 +4,7 @@
 #pragma once
 #include <cmath>
 #include <cstdint>
+#include <stdexcept>
 #include <utility>
 #include <vector>
 
@@ -13,11 +14,16 @@ namespace hearth {
 template <typename T>
 class Table {
  public:
+  /** Tables of different threads begin elsewhere: a handle that strays into another thread finds nothing there. */
+  explicit Table(uint32_t firstGeneration = 1) : firstGeneration_(firstGeneration) {}
+
   double insert(T value) {
     uint32_t index;
     if (free_.empty()) {
+      if (slots_.size() == kIndexSpan) throw std::length_error("more than 2^24 tensors are alive at once");
       index = static_cast<uint32_t>(slots_.size());
       slots_.emplace_back();
+      slots_.back().generation = firstGeneration_;
     } else {
       index = free_.back();
       free_.pop_back();
@@ -68,10 +74,11 @@ class Table {
   static constexpr uint32_t kMaxGeneration = 1u << 28;
   struct Slot {
     T value{};
-    // Starts at 1, so that 0 is never a handle.
+    // Never 0, so that 0 is never a handle.
     uint32_t generation = 1;
     bool live = false;
   };
+  uint32_t firstGeneration_;
   std::vector<Slot> slots_;
   std::vector<uint32_t> free_;
   size_t live_ = 0;

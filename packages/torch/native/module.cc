@@ -1,4 +1,8 @@
 // The export table of the native module, and nothing else. Its contract in TypeScript is src/native.ts.
+#include <dlfcn.h>
+
+#include <atomic>
+
 #include "allocator.h"
 #include "autograd.h"
 #include "dispatch.h"
@@ -29,9 +33,23 @@ napi_property_descriptor entry(const char* name) {
 
 }  // namespace
 
+/** Node unloads a module when the last worker that loaded it ends; memory of tensors and threads of libtorch live on. */
+void stayLoaded() {
+  Dl_info info;
+  if (dladdr(reinterpret_cast<void*>(&stayLoaded), &info) != 0) dlopen(info.dli_fname, RTLD_NOW | RTLD_NOLOAD | RTLD_NODELETE);
+}
+
+/** Far apart, so that tables of different threads hardly ever give out the same handle. */
+uint32_t nextFirstGeneration() {
+  static std::atomic<uint32_t> environments{0};
+  return 1 + environments++ * 104729u % (1u << 27);
+}
+
 napi_value initialise(napi_env env, napi_value exports) {
+  stayLoaded();
   installAllocator();
-  napi_set_instance_data(env, new Environment(), [](napi_env, void* data, void*) { delete static_cast<Environment*>(data); }, nullptr);
+  auto* environment = new Environment(nextFirstGeneration());
+  napi_set_instance_data(env, environment, [](napi_env, void* data, void*) { delete static_cast<Environment*>(data); }, nullptr);
   const napi_property_descriptor table[] = {
       entry<setErrorFactory>("setErrorFactory"),
       entry<bindOperator>("bindOperator"),

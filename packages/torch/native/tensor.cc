@@ -19,7 +19,7 @@ napi_typedarray_type viewTypeOf(c10::ScalarType dtype) {
     case c10::ScalarType::Bool: return napi_uint8_array;
     case c10::ScalarType::Half:
     case c10::ScalarType::BFloat16: return napi_uint16_array;
-    default: throw ArgumentError(std::string("dtype ") + c10::toString(dtype) + " has no typed array");
+    default: throw ArgumentError(std::string("dtype ") + nameOf(dtype) + " has no typed array");
   }
 }
 
@@ -39,9 +39,21 @@ View viewFrom(napi_env env, napi_value value) {
   return view;
 }
 
+uint64_t bytesOf(const std::vector<int64_t>& shape, uint64_t elementSize) {
+  uint64_t bytes = elementSize;
+  for (const int64_t size : shape)
+    if (size < 0 || __builtin_mul_overflow(bytes, static_cast<uint64_t>(size), &bytes)) throw ArgumentError("the tensor's shape is negative or overflows");
+  return bytes;
+}
+
+/** Elements that a typed array of Node 20 can have: one more ends the process. */
+constexpr size_t kLongestArray = (size_t{1} << 32) - 1;
+
 /** A typed array over memory that `owner` keeps alive until the array is collected. */
 template <typename Owner>
 napi_value externalArray(napi_env env, napi_typedarray_type type, void* data, size_t length, size_t width, Owner owner) {
+  if (length > kLongestArray)
+    throw ArgumentError("a typed array has at most 2^32 - 1 elements, got " + std::to_string(length) + "; take it in parts");
   napi_value buffer, array;
   if (length == 0) {
     check(napi_create_arraybuffer(env, 0, nullptr, &buffer));
@@ -118,13 +130,15 @@ napi_value share(napi_env env, napi_callback_info info) {
 /** `fromData(typedArray, shape, dtype)`: one copy, into memory that libtorch owns. */
 napi_value fromData(napi_env env, napi_callback_info info) {
   Arguments<3> arguments(env, info);
-  const View view = viewFrom(env, arguments[0]);
   const std::vector<int64_t> shape = integersFrom(env, arguments[1], "shape");
   const c10::ScalarType dtype = dtypeFrom(env, arguments[2]);
-  if (viewTypeOf(dtype) != view.type) throw ArgumentError(std::string("the typed array does not hold elements of dtype ") + c10::toString(dtype));
+  // Last, because a getter in `shape` may detach the array's memory.
+  const View view = viewFrom(env, arguments[0]);
+  if (viewTypeOf(dtype) != view.type) throw ArgumentError(std::string("the typed array does not hold elements of dtype ") + nameOf(dtype));
+  const uint64_t width = c10::elementSize(dtype), needed = bytesOf(shape, width) / width;
+  if (needed != view.length)
+    throw ArgumentError("the typed array has " + std::to_string(view.length) + " elements, its shape needs " + std::to_string(needed));
   at::Tensor tensor = at::empty(shape, at::TensorOptions().dtype(dtype));
-  if (static_cast<size_t>(tensor.numel()) != view.length)
-    throw ArgumentError("the typed array has " + std::to_string(view.length) + " elements, its shape needs " + std::to_string(tensor.numel()));
   if (view.length > 0) std::memcpy(tensor.data_ptr(), view.data, tensor.nbytes());
   return toHandle(env, environmentOf(env), std::move(tensor));
 }
@@ -140,7 +154,10 @@ napi_value dataOf(napi_env env, napi_callback_info info) {
   const auto length = static_cast<size_t>(tensor.numel());
   const size_t width = tensor.element_size();
   const napi_typedarray_type type = viewTypeOf(tensor.scalar_type());
-  return externalArray(env, type, data, length, width, std::move(tensor));
+  // The array holds on to the storage, which must then stay where it is: `out=` and resize_ could move it.
+  c10::Storage storage = tensor.storage();
+  storage.unsafeGetStorageImpl()->set_resizable(false);
+  return externalArray(env, type, data, length, width, std::move(storage));
 }
 
 /** `moveTo(tensor, device | undefined, dtype | undefined)`: another handle to the same tensor where nothing changes. */
@@ -163,14 +180,12 @@ napi_value item(napi_env env, napi_callback_info info) {
 napi_value mappedTensor(napi_env env, napi_callback_info info) {
   Arguments<4> arguments(env, info);
   Environment& environment = environmentOf(env);
-  const auto* mapping = environment.mappings.find(numberFrom(env, arguments[0], "mapping"));
-  if (mapping == nullptr) throw DisposedHandle("the file was closed");
   const int64_t offset = integerFrom(env, arguments[1], "offset");
   const std::vector<int64_t> shape = integersFrom(env, arguments[2], "shape");
   const c10::ScalarType dtype = dtypeFrom(env, arguments[3]);
-  uint64_t bytes = c10::elementSize(dtype);
-  for (const int64_t size : shape)
-    if (size < 0 || __builtin_mul_overflow(bytes, static_cast<uint64_t>(size), &bytes)) throw ArgumentError("the tensor's shape overflows");
+  const auto* mapping = environment.mappings.find(numberFrom(env, arguments[0], "mapping"));
+  if (mapping == nullptr) throw DisposedHandle("the file was closed");
+  const uint64_t bytes = bytesOf(shape, c10::elementSize(dtype));
   const uint64_t size = (*mapping)->size;
   if (offset < 0 || static_cast<uint64_t>(offset) > size || bytes > size - offset) throw ArgumentError("the tensor lies outside the file");
   char* data = (*mapping)->data + offset;

@@ -1,6 +1,6 @@
 // Tensors from numbers: tensor(), full(), arange(). zeros, ones, rand and the like are generated operators.
 import type { Device } from './device.js'
-import { arrayOf, dtypeCode, type DType } from './dtype.js'
+import { arrayOf, dtypeCode, isFloating, type DType } from './dtype.js'
 import { TorchError } from './errors.js'
 import { bind, native, type TypedArray } from './native.js'
 import { Tensor, type NestedNumbers } from './tensor.js'
@@ -24,9 +24,18 @@ const OWN_DTYPE = new Map<unknown, DType>([
 
 const isTypedArray = (value: unknown): value is TypedArray => ArrayBuffer.isView(value) && !(value instanceof DataView)
 
+/** As many as the kernels of libtorch can walk. */
+const MOST_DIMENSIONS = 64
+
 /** Sizes of nested arrays, following the first element of each level. */
 function shapeOf(values: NestedNumbers): number[] {
-  return Array.isArray(values) ? [values.length, ...(values.length === 0 ? [] : shapeOf(values[0]!))] : []
+  const shape: number[] = []
+  for (let level: NestedNumbers | undefined = values; Array.isArray(level); level = level[0]) {
+    shape.push(level.length)
+    if (shape.length > MOST_DIMENSIONS)
+      throw new TorchError(`tensor(): arrays nested more than ${MOST_DIMENSIONS} deep`)
+  }
+  return shape
 }
 
 function flattenInto(values: NestedNumbers, shape: readonly number[], out: number[], path: number[]): void {
@@ -48,10 +57,18 @@ function ragged(path: number[], shape: readonly number[], got: unknown): TorchEr
 
 function typed(values: number[], dtype: DType): TypedArray {
   const array = new (arrayOf(dtype))(values.length)
-  if (array instanceof BigInt64Array) values.forEach((value, i) => (array[i] = BigInt(Math.trunc(value))))
-  else if (dtype === 'bool') values.forEach((value, i) => (array[i] = value ? 1 : 0))
-  else array.set(values)
+  if (dtype === 'bool') values.forEach((value, i) => (array[i] = value ? 1 : 0))
+  else if (isFloating(dtype)) array.set(values as never)
+  else values.forEach((value, i) => setInteger(array, i, value, dtype))
   return array
+}
+
+/** Fractions are cut off, as libtorch does; what does not fit is refused, where an assignment would silently wrap. */
+function setInteger(array: TypedArray, index: number, value: number, dtype: DType): void {
+  const whole = Math.trunc(value)
+  if (Number.isFinite(whole)) array[index] = (array instanceof BigInt64Array ? BigInt(whole) : whole) as never
+  if (!Number.isFinite(whole) || Number(array[index]) !== whole)
+    throw new TorchError(`tensor(): ${value} does not fit in ${dtype}`)
 }
 
 /**
@@ -73,9 +90,7 @@ export function tensor(
   // 16-bit floats are rounded by libtorch, from float32; a Uint16Array is taken as their bits.
   const bits = data instanceof Uint16Array && (wanted === 'bfloat16' || wanted === 'float16')
   const made =
-    bits || own === wanted || (own === 'uint8' && wanted === 'bool')
-      ? wanted
-      : (own ?? (wanted === 'bfloat16' || wanted === 'float16' ? 'float32' : wanted))
+    bits || own === wanted ? wanted : (own ?? (wanted === 'bfloat16' || wanted === 'float16' ? 'float32' : wanted))
   const flat = data ?? typed(flatten(values as NestedNumbers, shape), made)
   const result = new Tensor(native.fromData(flat, shape, dtypeCode(made)))
   if (made === wanted && (options.device === undefined || options.device === 'cpu')) return result

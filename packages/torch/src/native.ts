@@ -3,7 +3,8 @@
 import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
-import { DisposedError, HearthError, TorchError } from './errors.js'
+import { HearthError, TorchError } from './errors.js'
+import { makeError } from './native-error.js'
 
 /** A typed array that a tensor's memory can be seen through. */
 export type TypedArray =
@@ -84,14 +85,6 @@ function load(): Native {
       remedy: 'run `npm run setup`: it builds against the libtorch that is installed now',
     })
   }
-}
-
-function makeError(kind: string, message: string, operator: string): Error {
-  if (kind === 'disposed')
-    return new DisposedError(message, {
-      remedy: 'keep the tensor out of the scope that freed it: return it from scope(), or keep() it',
-    })
-  return new TorchError(message, operator === '' ? undefined : operator)
 }
 
 export const native: Native = load()

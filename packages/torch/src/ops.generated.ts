@@ -255,210 +255,210 @@ const $kl_div = bind('aten::kl_div', '')
 /** `aten::add.Tensor`, `aten::add.Scalar` */
 export function add(self: Tensor, other: Tensor | number, options?: { alpha?: number }): Tensor {
   if (typeof other === 'object') {
-    return wrap($add_Tensor(self.handle, (other as Tensor).handle, options?.alpha))
+    return wrap($add_Tensor(self?.handle, (other as Tensor)?.handle, options?.alpha))
   }
-  return wrap($add_Scalar(self.handle, other as number, options?.alpha))
+  return wrap($add_Scalar(self?.handle, other as number, options?.alpha))
 }
 
 /** `aten::add_.Tensor`, `aten::add_.Scalar` */
 export function add_(self: Tensor, other: Tensor | number, options?: { alpha?: number }): Tensor {
   if (typeof other === 'object') {
-    $add__Tensor(self.handle, (other as Tensor).handle, options?.alpha)
+    $add__Tensor(self?.handle, (other as Tensor)?.handle, options?.alpha)
     return self
   }
-  $add__Scalar(self.handle, other as number, options?.alpha)
+  $add__Scalar(self?.handle, other as number, options?.alpha)
   return self
 }
 
 /** `aten::sub.Tensor`, `aten::sub.Scalar` */
 export function sub(self: Tensor, other: Tensor | number, options?: { alpha?: number }): Tensor {
   if (typeof other === 'object') {
-    return wrap($sub_Tensor(self.handle, (other as Tensor).handle, options?.alpha))
+    return wrap($sub_Tensor(self?.handle, (other as Tensor)?.handle, options?.alpha))
   }
-  return wrap($sub_Scalar(self.handle, other as number, options?.alpha))
+  return wrap($sub_Scalar(self?.handle, other as number, options?.alpha))
 }
 
 /** `aten::sub_.Tensor`, `aten::sub_.Scalar` */
 export function sub_(self: Tensor, other: Tensor | number, options?: { alpha?: number }): Tensor {
   if (typeof other === 'object') {
-    $sub__Tensor(self.handle, (other as Tensor).handle, options?.alpha)
+    $sub__Tensor(self?.handle, (other as Tensor)?.handle, options?.alpha)
     return self
   }
-  $sub__Scalar(self.handle, other as number, options?.alpha)
+  $sub__Scalar(self?.handle, other as number, options?.alpha)
   return self
 }
 
 /** `aten::rsub.Scalar`, `aten::rsub.Tensor` */
 export function rsub(self: Tensor, other: number | Tensor, options?: { alpha?: number }): Tensor {
   if (typeof other === 'number') {
-    return wrap($rsub_Scalar(self.handle, other as number, options?.alpha))
+    return wrap($rsub_Scalar(self?.handle, other as number, options?.alpha))
   }
-  return wrap($rsub_Tensor(self.handle, (other as Tensor).handle, options?.alpha))
+  return wrap($rsub_Tensor(self?.handle, (other as Tensor)?.handle, options?.alpha))
 }
 
 /** `aten::mul.Tensor`, `aten::mul.Scalar` */
 export function mul(self: Tensor, other: Tensor | number): Tensor {
   if (typeof other === 'object') {
-    return wrap($mul_Tensor(self.handle, (other as Tensor).handle))
+    return wrap($mul_Tensor(self?.handle, (other as Tensor)?.handle))
   }
-  return wrap($mul_Scalar(self.handle, other as number))
+  return wrap($mul_Scalar(self?.handle, other as number))
 }
 
 /** `aten::mul_.Tensor`, `aten::mul_.Scalar` */
 export function mul_(self: Tensor, other: Tensor | number): Tensor {
   if (typeof other === 'object') {
-    $mul__Tensor(self.handle, (other as Tensor).handle)
+    $mul__Tensor(self?.handle, (other as Tensor)?.handle)
     return self
   }
-  $mul__Scalar(self.handle, other as number)
+  $mul__Scalar(self?.handle, other as number)
   return self
 }
 
 /** `aten::div.Tensor`, `aten::div.Scalar` */
 export function div(self: Tensor, other: Tensor | number): Tensor {
   if (typeof other === 'object') {
-    return wrap($div_Tensor(self.handle, (other as Tensor).handle))
+    return wrap($div_Tensor(self?.handle, (other as Tensor)?.handle))
   }
-  return wrap($div_Scalar(self.handle, other as number))
+  return wrap($div_Scalar(self?.handle, other as number))
 }
 
 /** `aten::div_.Tensor`, `aten::div_.Scalar` */
 export function div_(self: Tensor, other: Tensor | number): Tensor {
   if (typeof other === 'object') {
-    $div__Tensor(self.handle, (other as Tensor).handle)
+    $div__Tensor(self?.handle, (other as Tensor)?.handle)
     return self
   }
-  $div__Scalar(self.handle, other as number)
+  $div__Scalar(self?.handle, other as number)
   return self
 }
 
 /** `aten::div.Tensor_mode`, `aten::div.Scalar_mode` */
 export function divRounded(self: Tensor, other: Tensor | number, options?: { roundingMode?: string }): Tensor {
   if (typeof other === 'object') {
-    return wrap($div_Tensor_mode(self.handle, (other as Tensor).handle, options?.roundingMode))
+    return wrap($div_Tensor_mode(self?.handle, (other as Tensor)?.handle, options?.roundingMode))
   }
-  return wrap($div_Scalar_mode(self.handle, other as number, options?.roundingMode))
+  return wrap($div_Scalar_mode(self?.handle, other as number, options?.roundingMode))
 }
 
 /** `aten::remainder.Tensor`, `aten::remainder.Scalar` */
 export function remainder(self: Tensor, other: Tensor | number): Tensor {
   if (typeof other === 'object') {
-    return wrap($remainder_Tensor(self.handle, (other as Tensor).handle))
+    return wrap($remainder_Tensor(self?.handle, (other as Tensor)?.handle))
   }
-  return wrap($remainder_Scalar(self.handle, other as number))
+  return wrap($remainder_Scalar(self?.handle, other as number))
 }
 
 /** `aten::pow.Tensor_Tensor`, `aten::pow.Tensor_Scalar` */
 export function pow(self: Tensor, exponent: Tensor | number): Tensor {
   if (typeof exponent === 'object') {
-    return wrap($pow_Tensor_Tensor(self.handle, (exponent as Tensor).handle))
+    return wrap($pow_Tensor_Tensor(self?.handle, (exponent as Tensor)?.handle))
   }
-  return wrap($pow_Tensor_Scalar(self.handle, exponent as number))
+  return wrap($pow_Tensor_Scalar(self?.handle, exponent as number))
 }
 
 /** `aten::neg` */
 export function neg(self: Tensor): Tensor {
-  return wrap($neg(self.handle))
+  return wrap($neg(self?.handle))
 }
 
 /** `aten::abs` */
 export function abs(self: Tensor): Tensor {
-  return wrap($abs(self.handle))
+  return wrap($abs(self?.handle))
 }
 
 /** `aten::sign` */
 export function sign(self: Tensor): Tensor {
-  return wrap($sign(self.handle))
+  return wrap($sign(self?.handle))
 }
 
 /** `aten::sqrt` */
 export function sqrt(self: Tensor): Tensor {
-  return wrap($sqrt(self.handle))
+  return wrap($sqrt(self?.handle))
 }
 
 /** `aten::rsqrt` */
 export function rsqrt(self: Tensor): Tensor {
-  return wrap($rsqrt(self.handle))
+  return wrap($rsqrt(self?.handle))
 }
 
 /** `aten::reciprocal` */
 export function reciprocal(self: Tensor): Tensor {
-  return wrap($reciprocal(self.handle))
+  return wrap($reciprocal(self?.handle))
 }
 
 /** `aten::square` */
 export function square(self: Tensor): Tensor {
-  return wrap($square(self.handle))
+  return wrap($square(self?.handle))
 }
 
 /** `aten::exp` */
 export function exp(self: Tensor): Tensor {
-  return wrap($exp(self.handle))
+  return wrap($exp(self?.handle))
 }
 
 /** `aten::log` */
 export function log(self: Tensor): Tensor {
-  return wrap($log(self.handle))
+  return wrap($log(self?.handle))
 }
 
 /** `aten::log1p` */
 export function log1p(self: Tensor): Tensor {
-  return wrap($log1p(self.handle))
+  return wrap($log1p(self?.handle))
 }
 
 /** `aten::expm1` */
 export function expm1(self: Tensor): Tensor {
-  return wrap($expm1(self.handle))
+  return wrap($expm1(self?.handle))
 }
 
 /** `aten::sin` */
 export function sin(self: Tensor): Tensor {
-  return wrap($sin(self.handle))
+  return wrap($sin(self?.handle))
 }
 
 /** `aten::cos` */
 export function cos(self: Tensor): Tensor {
-  return wrap($cos(self.handle))
+  return wrap($cos(self?.handle))
 }
 
 /** `aten::tanh` */
 export function tanh(self: Tensor): Tensor {
-  return wrap($tanh(self.handle))
+  return wrap($tanh(self?.handle))
 }
 
 /** `aten::sigmoid` */
 export function sigmoid(self: Tensor): Tensor {
-  return wrap($sigmoid(self.handle))
+  return wrap($sigmoid(self?.handle))
 }
 
 /** `aten::erf` */
 export function erf(self: Tensor): Tensor {
-  return wrap($erf(self.handle))
+  return wrap($erf(self?.handle))
 }
 
 /** `aten::floor` */
 export function floor(self: Tensor): Tensor {
-  return wrap($floor(self.handle))
+  return wrap($floor(self?.handle))
 }
 
 /** `aten::ceil` */
 export function ceil(self: Tensor): Tensor {
-  return wrap($ceil(self.handle))
+  return wrap($ceil(self?.handle))
 }
 
 /** `aten::round` */
 export function round(self: Tensor): Tensor {
-  return wrap($round(self.handle))
+  return wrap($round(self?.handle))
 }
 
 /** `aten::maximum` */
 export function maximum(self: Tensor, other: Tensor): Tensor {
-  return wrap($maximum(self.handle, other.handle))
+  return wrap($maximum(self?.handle, other?.handle))
 }
 
 /** `aten::minimum` */
 export function minimum(self: Tensor, other: Tensor): Tensor {
-  return wrap($minimum(self.handle, other.handle))
+  return wrap($minimum(self?.handle, other?.handle))
 }
 
 /** `aten::clamp.Tensor`, `aten::clamp` */
@@ -469,204 +469,204 @@ export function clamp(self: Tensor, options?: { min?: Tensor | number; max?: Ten
   ) {
     return wrap(
       $clamp_Tensor(
-        self.handle,
+        self?.handle,
         (options?.min as Tensor | undefined)?.handle,
         (options?.max as Tensor | undefined)?.handle,
       ),
     )
   }
-  return wrap($clamp(self.handle, options?.min as number | undefined, options?.max as number | undefined))
+  return wrap($clamp(self?.handle, options?.min as number | undefined, options?.max as number | undefined))
 }
 
 /** `aten::clamp_` */
 export function clamp_(self: Tensor, options?: { min?: number; max?: number }): Tensor {
-  $clamp_(self.handle, options?.min, options?.max)
+  $clamp_(self?.handle, options?.min, options?.max)
   return self
 }
 
 /** `aten::lerp.Scalar`, `aten::lerp.Tensor` */
 export function lerp(self: Tensor, end: Tensor, weight: number | Tensor): Tensor {
   if (typeof weight === 'number') {
-    return wrap($lerp_Scalar(self.handle, end.handle, weight as number))
+    return wrap($lerp_Scalar(self?.handle, end?.handle, weight as number))
   }
-  return wrap($lerp_Tensor(self.handle, end.handle, (weight as Tensor).handle))
+  return wrap($lerp_Tensor(self?.handle, end?.handle, (weight as Tensor)?.handle))
 }
 
 /** `aten::lerp_.Scalar` */
 export function lerp_(self: Tensor, end: Tensor, weight: number): Tensor {
-  $lerp__Scalar(self.handle, end.handle, weight)
+  $lerp__Scalar(self?.handle, end?.handle, weight)
   return self
 }
 
 /** `aten::addcmul` */
 export function addcmul(self: Tensor, tensor1: Tensor, tensor2: Tensor, options?: { value?: number }): Tensor {
-  return wrap($addcmul(self.handle, tensor1.handle, tensor2.handle, options?.value))
+  return wrap($addcmul(self?.handle, tensor1?.handle, tensor2?.handle, options?.value))
 }
 
 /** `aten::addcmul_` */
 export function addcmul_(self: Tensor, tensor1: Tensor, tensor2: Tensor, options?: { value?: number }): Tensor {
-  $addcmul_(self.handle, tensor1.handle, tensor2.handle, options?.value)
+  $addcmul_(self?.handle, tensor1?.handle, tensor2?.handle, options?.value)
   return self
 }
 
 /** `aten::addcdiv` */
 export function addcdiv(self: Tensor, tensor1: Tensor, tensor2: Tensor, options?: { value?: number }): Tensor {
-  return wrap($addcdiv(self.handle, tensor1.handle, tensor2.handle, options?.value))
+  return wrap($addcdiv(self?.handle, tensor1?.handle, tensor2?.handle, options?.value))
 }
 
 /** `aten::addcdiv_` */
 export function addcdiv_(self: Tensor, tensor1: Tensor, tensor2: Tensor, options?: { value?: number }): Tensor {
-  $addcdiv_(self.handle, tensor1.handle, tensor2.handle, options?.value)
+  $addcdiv_(self?.handle, tensor1?.handle, tensor2?.handle, options?.value)
   return self
 }
 
 /** `aten::sqrt_` */
 export function sqrt_(self: Tensor): Tensor {
-  $sqrt_(self.handle)
+  $sqrt_(self?.handle)
   return self
 }
 
 /** `aten::neg_` */
 export function neg_(self: Tensor): Tensor {
-  $neg_(self.handle)
+  $neg_(self?.handle)
   return self
 }
 
 /** `aten::exp_` */
 export function exp_(self: Tensor): Tensor {
-  $exp_(self.handle)
+  $exp_(self?.handle)
   return self
 }
 
 /** `aten::isnan` */
 export function isnan(self: Tensor): Tensor {
-  return wrap($isnan(self.handle))
+  return wrap($isnan(self?.handle))
 }
 
 /** `aten::isinf` */
 export function isinf(self: Tensor): Tensor {
-  return wrap($isinf(self.handle))
+  return wrap($isinf(self?.handle))
 }
 
 /** `aten::isfinite` */
 export function isfinite(self: Tensor): Tensor {
-  return wrap($isfinite(self.handle))
+  return wrap($isfinite(self?.handle))
 }
 
 /** `aten::nan_to_num` */
 export function nanToNum(self: Tensor, options?: { nan?: number; posinf?: number; neginf?: number }): Tensor {
-  return wrap($nan_to_num(self.handle, options?.nan, options?.posinf, options?.neginf))
+  return wrap($nan_to_num(self?.handle, options?.nan, options?.posinf, options?.neginf))
 }
 
 /** `aten::eq.Tensor`, `aten::eq.Scalar` */
 export function eq(self: Tensor, other: Tensor | number): Tensor {
   if (typeof other === 'object') {
-    return wrap($eq_Tensor(self.handle, (other as Tensor).handle))
+    return wrap($eq_Tensor(self?.handle, (other as Tensor)?.handle))
   }
-  return wrap($eq_Scalar(self.handle, other as number))
+  return wrap($eq_Scalar(self?.handle, other as number))
 }
 
 /** `aten::ne.Tensor`, `aten::ne.Scalar` */
 export function ne(self: Tensor, other: Tensor | number): Tensor {
   if (typeof other === 'object') {
-    return wrap($ne_Tensor(self.handle, (other as Tensor).handle))
+    return wrap($ne_Tensor(self?.handle, (other as Tensor)?.handle))
   }
-  return wrap($ne_Scalar(self.handle, other as number))
+  return wrap($ne_Scalar(self?.handle, other as number))
 }
 
 /** `aten::lt.Tensor`, `aten::lt.Scalar` */
 export function lt(self: Tensor, other: Tensor | number): Tensor {
   if (typeof other === 'object') {
-    return wrap($lt_Tensor(self.handle, (other as Tensor).handle))
+    return wrap($lt_Tensor(self?.handle, (other as Tensor)?.handle))
   }
-  return wrap($lt_Scalar(self.handle, other as number))
+  return wrap($lt_Scalar(self?.handle, other as number))
 }
 
 /** `aten::le.Tensor`, `aten::le.Scalar` */
 export function le(self: Tensor, other: Tensor | number): Tensor {
   if (typeof other === 'object') {
-    return wrap($le_Tensor(self.handle, (other as Tensor).handle))
+    return wrap($le_Tensor(self?.handle, (other as Tensor)?.handle))
   }
-  return wrap($le_Scalar(self.handle, other as number))
+  return wrap($le_Scalar(self?.handle, other as number))
 }
 
 /** `aten::gt.Tensor`, `aten::gt.Scalar` */
 export function gt(self: Tensor, other: Tensor | number): Tensor {
   if (typeof other === 'object') {
-    return wrap($gt_Tensor(self.handle, (other as Tensor).handle))
+    return wrap($gt_Tensor(self?.handle, (other as Tensor)?.handle))
   }
-  return wrap($gt_Scalar(self.handle, other as number))
+  return wrap($gt_Scalar(self?.handle, other as number))
 }
 
 /** `aten::ge.Tensor`, `aten::ge.Scalar` */
 export function ge(self: Tensor, other: Tensor | number): Tensor {
   if (typeof other === 'object') {
-    return wrap($ge_Tensor(self.handle, (other as Tensor).handle))
+    return wrap($ge_Tensor(self?.handle, (other as Tensor)?.handle))
   }
-  return wrap($ge_Scalar(self.handle, other as number))
+  return wrap($ge_Scalar(self?.handle, other as number))
 }
 
 /** `aten::logical_and` */
 export function logicalAnd(self: Tensor, other: Tensor): Tensor {
-  return wrap($logical_and(self.handle, other.handle))
+  return wrap($logical_and(self?.handle, other?.handle))
 }
 
 /** `aten::logical_or` */
 export function logicalOr(self: Tensor, other: Tensor): Tensor {
-  return wrap($logical_or(self.handle, other.handle))
+  return wrap($logical_or(self?.handle, other?.handle))
 }
 
 /** `aten::logical_not` */
 export function logicalNot(self: Tensor): Tensor {
-  return wrap($logical_not(self.handle))
+  return wrap($logical_not(self?.handle))
 }
 
 /** `aten::bitwise_and.Tensor`, `aten::bitwise_and.Scalar` */
 export function bitwiseAnd(self: Tensor, other: Tensor | number): Tensor {
   if (typeof other === 'object') {
-    return wrap($bitwise_and_Tensor(self.handle, (other as Tensor).handle))
+    return wrap($bitwise_and_Tensor(self?.handle, (other as Tensor)?.handle))
   }
-  return wrap($bitwise_and_Scalar(self.handle, other as number))
+  return wrap($bitwise_and_Scalar(self?.handle, other as number))
 }
 
 /** `aten::bitwise_or.Tensor`, `aten::bitwise_or.Scalar` */
 export function bitwiseOr(self: Tensor, other: Tensor | number): Tensor {
   if (typeof other === 'object') {
-    return wrap($bitwise_or_Tensor(self.handle, (other as Tensor).handle))
+    return wrap($bitwise_or_Tensor(self?.handle, (other as Tensor)?.handle))
   }
-  return wrap($bitwise_or_Scalar(self.handle, other as number))
+  return wrap($bitwise_or_Scalar(self?.handle, other as number))
 }
 
 /** `aten::bitwise_xor.Tensor`, `aten::bitwise_xor.Scalar` */
 export function bitwiseXor(self: Tensor, other: Tensor | number): Tensor {
   if (typeof other === 'object') {
-    return wrap($bitwise_xor_Tensor(self.handle, (other as Tensor).handle))
+    return wrap($bitwise_xor_Tensor(self?.handle, (other as Tensor)?.handle))
   }
-  return wrap($bitwise_xor_Scalar(self.handle, other as number))
+  return wrap($bitwise_xor_Scalar(self?.handle, other as number))
 }
 
 /** `aten::bitwise_not` */
 export function bitwiseNot(self: Tensor): Tensor {
-  return wrap($bitwise_not(self.handle))
+  return wrap($bitwise_not(self?.handle))
 }
 
 /** `aten::equal` */
 export function equal(self: Tensor, other: Tensor): boolean {
-  return $equal(self.handle, other.handle) as boolean
+  return $equal(self?.handle, other?.handle) as boolean
 }
 
 /** `aten::where.self`, `aten::where.ScalarOther`, `aten::where.ScalarSelf`, `aten::where.Scalar` */
 export function where(condition: Tensor, self: Tensor | number, other: Tensor | number): Tensor {
   if (typeof self === 'object' && typeof other === 'object') {
-    return wrap($where_self(condition.handle, (self as Tensor).handle, (other as Tensor).handle))
+    return wrap($where_self(condition?.handle, (self as Tensor)?.handle, (other as Tensor)?.handle))
   }
   if (typeof self === 'object' && typeof other === 'number') {
-    return wrap($where_ScalarOther(condition.handle, (self as Tensor).handle, other as number))
+    return wrap($where_ScalarOther(condition?.handle, (self as Tensor)?.handle, other as number))
   }
   if (typeof other === 'object') {
-    return wrap($where_ScalarSelf(condition.handle, self as number, (other as Tensor).handle))
+    return wrap($where_ScalarSelf(condition?.handle, self as number, (other as Tensor)?.handle))
   }
-  return wrap($where_Scalar(condition.handle, self as number, other as number))
+  return wrap($where_Scalar(condition?.handle, self as number, other as number))
 }
 
 /** `aten::sum`, `aten::sum.dim_IntList` */
@@ -676,9 +676,9 @@ export function sum(
   options?: { dtype?: DType; keepdim?: boolean },
 ): Tensor {
   if (dim === undefined) {
-    return wrap($sum(self.handle, optional(options?.dtype, dtypeCode)))
+    return wrap($sum(self?.handle, optional(options?.dtype, dtypeCode)))
   }
-  return wrap($sum_dim_IntList(self.handle, dim, options?.keepdim, optional(options?.dtype, dtypeCode)))
+  return wrap($sum_dim_IntList(self?.handle, dim, options?.keepdim, optional(options?.dtype, dtypeCode)))
 }
 
 /** `aten::mean`, `aten::mean.dim` */
@@ -688,29 +688,29 @@ export function mean(
   options?: { dtype?: DType; keepdim?: boolean },
 ): Tensor {
   if (dim === undefined) {
-    return wrap($mean(self.handle, optional(options?.dtype, dtypeCode)))
+    return wrap($mean(self?.handle, optional(options?.dtype, dtypeCode)))
   }
-  return wrap($mean_dim(self.handle, dim, options?.keepdim, optional(options?.dtype, dtypeCode)))
+  return wrap($mean_dim(self?.handle, dim, options?.keepdim, optional(options?.dtype, dtypeCode)))
 }
 
 /** `aten::amax` */
 export function amax(self: Tensor, options?: { dim?: number | readonly number[]; keepdim?: boolean }): Tensor {
-  return wrap($amax(self.handle, options?.dim, options?.keepdim))
+  return wrap($amax(self?.handle, options?.dim, options?.keepdim))
 }
 
 /** `aten::amin` */
 export function amin(self: Tensor, options?: { dim?: number | readonly number[]; keepdim?: boolean }): Tensor {
-  return wrap($amin(self.handle, options?.dim, options?.keepdim))
+  return wrap($amin(self?.handle, options?.dim, options?.keepdim))
 }
 
 /** `aten::max` */
 export function max(self: Tensor): Tensor {
-  return wrap($max(self.handle))
+  return wrap($max(self?.handle))
 }
 
 /** `aten::min` */
 export function min(self: Tensor): Tensor {
-  return wrap($min(self.handle))
+  return wrap($min(self?.handle))
 }
 
 /** `aten::max.dim` */
@@ -719,7 +719,7 @@ export function maxAlong(
   dim: number,
   options?: { keepdim?: boolean },
 ): [values: Tensor, indices: Tensor] {
-  return wrapTuple<[values: Tensor, indices: Tensor]>($max_dim(self.handle, dim, options?.keepdim))
+  return wrapTuple<[values: Tensor, indices: Tensor]>($max_dim(self?.handle, dim, options?.keepdim))
 }
 
 /** `aten::min.dim` */
@@ -728,53 +728,53 @@ export function minAlong(
   dim: number,
   options?: { keepdim?: boolean },
 ): [values: Tensor, indices: Tensor] {
-  return wrapTuple<[values: Tensor, indices: Tensor]>($min_dim(self.handle, dim, options?.keepdim))
+  return wrapTuple<[values: Tensor, indices: Tensor]>($min_dim(self?.handle, dim, options?.keepdim))
 }
 
 /** `aten::argmax` */
 export function argmax(self: Tensor, options?: { dim?: number; keepdim?: boolean }): Tensor {
-  return wrap($argmax(self.handle, options?.dim, options?.keepdim))
+  return wrap($argmax(self?.handle, options?.dim, options?.keepdim))
 }
 
 /** `aten::argmin` */
 export function argmin(self: Tensor, options?: { dim?: number; keepdim?: boolean }): Tensor {
-  return wrap($argmin(self.handle, options?.dim, options?.keepdim))
+  return wrap($argmin(self?.handle, options?.dim, options?.keepdim))
 }
 
 /** `aten::argsort` */
 export function argsort(self: Tensor, options?: { dim?: number; descending?: boolean }): Tensor {
-  return wrap($argsort(self.handle, options?.dim, options?.descending))
+  return wrap($argsort(self?.handle, options?.dim, options?.descending))
 }
 
 /** `aten::any`, `aten::any.dim` */
 export function any(self: Tensor, dim?: number, options?: { keepdim?: boolean }): Tensor {
   if (dim === undefined) {
-    return wrap($any(self.handle))
+    return wrap($any(self?.handle))
   }
-  return wrap($any_dim(self.handle, dim, options?.keepdim))
+  return wrap($any_dim(self?.handle, dim, options?.keepdim))
 }
 
 /** `aten::all`, `aten::all.dim` */
 export function all(self: Tensor, dim?: number, options?: { keepdim?: boolean }): Tensor {
   if (dim === undefined) {
-    return wrap($all(self.handle))
+    return wrap($all(self?.handle))
   }
-  return wrap($all_dim(self.handle, dim, options?.keepdim))
+  return wrap($all_dim(self?.handle, dim, options?.keepdim))
 }
 
 /** `aten::cumsum` */
 export function cumsum(self: Tensor, dim: number, options?: { dtype?: DType }): Tensor {
-  return wrap($cumsum(self.handle, dim, optional(options?.dtype, dtypeCode)))
+  return wrap($cumsum(self?.handle, dim, optional(options?.dtype, dtypeCode)))
 }
 
 /** `aten::cumprod` */
 export function cumprod(self: Tensor, dim: number, options?: { dtype?: DType }): Tensor {
-  return wrap($cumprod(self.handle, dim, optional(options?.dtype, dtypeCode)))
+  return wrap($cumprod(self?.handle, dim, optional(options?.dtype, dtypeCode)))
 }
 
 /** `aten::logsumexp` */
 export function logsumexp(self: Tensor, dim: number | readonly number[], options?: { keepdim?: boolean }): Tensor {
-  return wrap($logsumexp(self.handle, dim, options?.keepdim))
+  return wrap($logsumexp(self?.handle, dim, options?.keepdim))
 }
 
 /** `aten::std.correction` */
@@ -783,7 +783,7 @@ export function std(
   dim?: number | readonly number[],
   options?: { correction?: number; keepdim?: boolean },
 ): Tensor {
-  return wrap($std_correction(self.handle, dim, options?.correction, options?.keepdim))
+  return wrap($std_correction(self?.handle, dim, options?.correction, options?.keepdim))
 }
 
 /** `aten::var.correction` */
@@ -792,7 +792,7 @@ export function variance(
   dim?: number | readonly number[],
   options?: { correction?: number; keepdim?: boolean },
 ): Tensor {
-  return wrap($var_correction(self.handle, dim, options?.correction, options?.keepdim))
+  return wrap($var_correction(self?.handle, dim, options?.correction, options?.keepdim))
 }
 
 /** `aten::linalg_vector_norm` */
@@ -801,16 +801,22 @@ export function linalgVectorNorm(
   options?: { ord?: number; dim?: number | readonly number[]; keepdim?: boolean; dtype?: DType },
 ): Tensor {
   return wrap(
-    $linalg_vector_norm(self.handle, options?.ord, options?.dim, options?.keepdim, optional(options?.dtype, dtypeCode)),
+    $linalg_vector_norm(
+      self?.handle,
+      options?.ord,
+      options?.dim,
+      options?.keepdim,
+      optional(options?.dtype, dtypeCode),
+    ),
   )
 }
 
 /** `aten::prod`, `aten::prod.dim_int` */
 export function prod(self: Tensor, dim?: number, options?: { dtype?: DType; keepdim?: boolean }): Tensor {
   if (dim === undefined) {
-    return wrap($prod(self.handle, optional(options?.dtype, dtypeCode)))
+    return wrap($prod(self?.handle, optional(options?.dtype, dtypeCode)))
   }
-  return wrap($prod_dim_int(self.handle, dim, options?.keepdim, optional(options?.dtype, dtypeCode)))
+  return wrap($prod_dim_int(self?.handle, dim, options?.keepdim, optional(options?.dtype, dtypeCode)))
 }
 
 /** `aten::topk` */
@@ -820,7 +826,7 @@ export function topk(
   options?: { dim?: number; largest?: boolean; sorted?: boolean },
 ): [values: Tensor, indices: Tensor] {
   return wrapTuple<[values: Tensor, indices: Tensor]>(
-    $topk(self.handle, k, options?.dim, options?.largest, options?.sorted),
+    $topk(self?.handle, k, options?.dim, options?.largest, options?.sorted),
   )
 }
 
@@ -829,48 +835,48 @@ export function sort(
   self: Tensor,
   options?: { dim?: number; descending?: boolean },
 ): [values: Tensor, indices: Tensor] {
-  return wrapTuple<[values: Tensor, indices: Tensor]>($sort(self.handle, options?.dim, options?.descending))
+  return wrapTuple<[values: Tensor, indices: Tensor]>($sort(self?.handle, options?.dim, options?.descending))
 }
 
 /** `aten::nonzero` */
 export function nonzero(self: Tensor): Tensor {
-  return wrap($nonzero(self.handle))
+  return wrap($nonzero(self?.handle))
 }
 
 /** `aten::bincount` */
 export function bincount(self: Tensor, options?: { weights?: Tensor; minlength?: number }): Tensor {
-  return wrap($bincount(self.handle, options?.weights?.handle, options?.minlength))
+  return wrap($bincount(self?.handle, options?.weights?.handle, options?.minlength))
 }
 
 /** `aten::matmul` */
 export function matmul(self: Tensor, other: Tensor): Tensor {
-  return wrap($matmul(self.handle, other.handle))
+  return wrap($matmul(self?.handle, other?.handle))
 }
 
 /** `aten::mm` */
 export function mm(self: Tensor, mat2: Tensor): Tensor {
-  return wrap($mm(self.handle, mat2.handle))
+  return wrap($mm(self?.handle, mat2?.handle))
 }
 
 /** `aten::mm.out` */
 export function mmOut(self: Tensor, mat2: Tensor, out: Tensor): Tensor {
-  $mm_out(self.handle, mat2.handle, out.handle)
+  $mm_out(self?.handle, mat2?.handle, out?.handle)
   return out
 }
 
 /** `aten::bmm` */
 export function bmm(self: Tensor, mat2: Tensor): Tensor {
-  return wrap($bmm(self.handle, mat2.handle))
+  return wrap($bmm(self?.handle, mat2?.handle))
 }
 
 /** `aten::addmm` */
 export function addmm(self: Tensor, mat1: Tensor, mat2: Tensor, options?: { beta?: number; alpha?: number }): Tensor {
-  return wrap($addmm(self.handle, mat1.handle, mat2.handle, options?.beta, options?.alpha))
+  return wrap($addmm(self?.handle, mat1?.handle, mat2?.handle, options?.beta, options?.alpha))
 }
 
 /** `aten::addmm_` */
 export function addmm_(self: Tensor, mat1: Tensor, mat2: Tensor, options?: { beta?: number; alpha?: number }): Tensor {
-  $addmm_(self.handle, mat1.handle, mat2.handle, options?.beta, options?.alpha)
+  $addmm_(self?.handle, mat1?.handle, mat2?.handle, options?.beta, options?.alpha)
   return self
 }
 
@@ -882,7 +888,7 @@ export function addmmOut(
   out: Tensor,
   options?: { beta?: number; alpha?: number },
 ): Tensor {
-  $addmm_out(self.handle, mat1.handle, mat2.handle, options?.beta, options?.alpha, out.handle)
+  $addmm_out(self?.handle, mat1?.handle, mat2?.handle, options?.beta, options?.alpha, out?.handle)
   return out
 }
 
@@ -893,17 +899,17 @@ export function baddbmm(
   batch2: Tensor,
   options?: { beta?: number; alpha?: number },
 ): Tensor {
-  return wrap($baddbmm(self.handle, batch1.handle, batch2.handle, options?.beta, options?.alpha))
+  return wrap($baddbmm(self?.handle, batch1?.handle, batch2?.handle, options?.beta, options?.alpha))
 }
 
 /** `aten::outer` */
 export function outer(self: Tensor, vec2: Tensor): Tensor {
-  return wrap($outer(self.handle, vec2.handle))
+  return wrap($outer(self?.handle, vec2?.handle))
 }
 
 /** `aten::dot` */
 export function dot(self: Tensor, tensor: Tensor): Tensor {
-  return wrap($dot(self.handle, tensor.handle))
+  return wrap($dot(self?.handle, tensor?.handle))
 }
 
 /** `aten::einsum` */
@@ -913,65 +919,65 @@ export function einsum(equation: string, tensors: readonly Tensor[], options?: {
 
 /** `aten::linalg_qr` */
 export function linalgQr(A: Tensor, options?: { mode?: string }): [Q: Tensor, R: Tensor] {
-  return wrapTuple<[Q: Tensor, R: Tensor]>($linalg_qr(A.handle, options?.mode))
+  return wrapTuple<[Q: Tensor, R: Tensor]>($linalg_qr(A?.handle, options?.mode))
 }
 
 /** `aten::view` */
 export function view(self: Tensor, size: readonly number[]): Tensor {
-  return wrap($view(self.handle, size))
+  return wrap($view(self?.handle, size))
 }
 
 /** `aten::reshape` */
 export function reshape(self: Tensor, shape: readonly number[]): Tensor {
-  return wrap($reshape(self.handle, shape))
+  return wrap($reshape(self?.handle, shape))
 }
 
 /** `aten::flatten.using_ints` */
 export function flatten(self: Tensor, options?: { startDim?: number; endDim?: number }): Tensor {
-  return wrap($flatten_using_ints(self.handle, options?.startDim, options?.endDim))
+  return wrap($flatten_using_ints(self?.handle, options?.startDim, options?.endDim))
 }
 
 /** `aten::unflatten.int` */
 export function unflatten(self: Tensor, dim: number, sizes: readonly number[]): Tensor {
-  return wrap($unflatten_int(self.handle, dim, sizes))
+  return wrap($unflatten_int(self?.handle, dim, sizes))
 }
 
 /** `aten::permute` */
 export function permute(self: Tensor, dims: readonly number[]): Tensor {
-  return wrap($permute(self.handle, dims))
+  return wrap($permute(self?.handle, dims))
 }
 
 /** `aten::transpose.int` */
 export function transpose(self: Tensor, dim0: number, dim1: number): Tensor {
-  return wrap($transpose_int(self.handle, dim0, dim1))
+  return wrap($transpose_int(self?.handle, dim0, dim1))
 }
 
 /** `aten::t` */
 export function t(self: Tensor): Tensor {
-  return wrap($t(self.handle))
+  return wrap($t(self?.handle))
 }
 
 /** `aten::squeeze`, `aten::squeeze.dim` */
 export function squeeze(self: Tensor, dim?: number): Tensor {
   if (dim === undefined) {
-    return wrap($squeeze(self.handle))
+    return wrap($squeeze(self?.handle))
   }
-  return wrap($squeeze_dim(self.handle, dim))
+  return wrap($squeeze_dim(self?.handle, dim))
 }
 
 /** `aten::unsqueeze` */
 export function unsqueeze(self: Tensor, dim: number): Tensor {
-  return wrap($unsqueeze(self.handle, dim))
+  return wrap($unsqueeze(self?.handle, dim))
 }
 
 /** `aten::expand` */
 export function expand(self: Tensor, size: readonly number[]): Tensor {
-  return wrap($expand(self.handle, size))
+  return wrap($expand(self?.handle, size))
 }
 
 /** `aten::repeat` */
 export function repeat(self: Tensor, repeats: readonly number[]): Tensor {
-  return wrap($repeat(self.handle, repeats))
+  return wrap($repeat(self?.handle, repeats))
 }
 
 /** `aten::repeat_interleave.self_int` */
@@ -980,60 +986,60 @@ export function repeatInterleave(
   repeats: number,
   options?: { dim?: number; outputSize?: number },
 ): Tensor {
-  return wrap($repeat_interleave_self_int(self.handle, repeats, options?.dim, options?.outputSize))
+  return wrap($repeat_interleave_self_int(self?.handle, repeats, options?.dim, options?.outputSize))
 }
 
 /** `aten::contiguous` */
 export function contiguous(self: Tensor): Tensor {
-  return wrap($contiguous(self.handle))
+  return wrap($contiguous(self?.handle))
 }
 
 /** `aten::clone` */
 export function clone(self: Tensor): Tensor {
-  return wrap($clone(self.handle))
+  return wrap($clone(self?.handle))
 }
 
 /** `aten::detach` */
 export function detach(self: Tensor): Tensor {
-  return wrap($detach(self.handle))
+  return wrap($detach(self?.handle))
 }
 
 /** `aten::alias` */
 export function alias(self: Tensor): Tensor {
-  return wrap($alias(self.handle))
+  return wrap($alias(self?.handle))
 }
 
 /** `aten::select.int` */
 export function select(self: Tensor, dim: number, index: number): Tensor {
-  return wrap($select_int(self.handle, dim, index))
+  return wrap($select_int(self?.handle, dim, index))
 }
 
 /** `aten::slice.Tensor` */
 export function slice(self: Tensor, options?: { dim?: number; start?: number; end?: number; step?: number }): Tensor {
-  return wrap($slice_Tensor(self.handle, options?.dim, options?.start, options?.end, options?.step))
+  return wrap($slice_Tensor(self?.handle, options?.dim, options?.start, options?.end, options?.step))
 }
 
 /** `aten::narrow` */
 export function narrow(self: Tensor, dim: number, start: number, length: number): Tensor {
-  return wrap($narrow(self.handle, dim, start, length))
+  return wrap($narrow(self?.handle, dim, start, length))
 }
 
 /** `aten::split.Tensor`, `aten::split.sizes` */
 export function split(self: Tensor, splitSize: number | readonly number[], options?: { dim?: number }): Tensor[] {
   if (typeof splitSize === 'number') {
-    return wrapList<Tensor[]>($split_Tensor(self.handle, splitSize as number, options?.dim))
+    return wrapList<Tensor[]>($split_Tensor(self?.handle, splitSize as number, options?.dim))
   }
-  return wrapList<Tensor[]>($split_sizes(self.handle, splitSize as readonly number[], options?.dim))
+  return wrapList<Tensor[]>($split_sizes(self?.handle, splitSize as readonly number[], options?.dim))
 }
 
 /** `aten::chunk` */
 export function chunk(self: Tensor, chunks: number, options?: { dim?: number }): Tensor[] {
-  return wrapList<Tensor[]>($chunk(self.handle, chunks, options?.dim))
+  return wrapList<Tensor[]>($chunk(self?.handle, chunks, options?.dim))
 }
 
 /** `aten::unbind.int` */
 export function unbind(self: Tensor, options?: { dim?: number }): Tensor[] {
-  return wrapList<Tensor[]>($unbind_int(self.handle, options?.dim))
+  return wrapList<Tensor[]>($unbind_int(self?.handle, options?.dim))
 }
 
 /** `aten::cat` */
@@ -1048,7 +1054,7 @@ export function stack(tensors: readonly Tensor[], options?: { dim?: number }): T
 
 /** `aten::flip` */
 export function flip(self: Tensor, dims: readonly number[]): Tensor {
-  return wrap($flip(self.handle, dims))
+  return wrap($flip(self?.handle, dims))
 }
 
 /** `aten::roll` */
@@ -1057,22 +1063,22 @@ export function roll(
   shifts: number | readonly number[],
   options?: { dims?: number | readonly number[] },
 ): Tensor {
-  return wrap($roll(self.handle, shifts, options?.dims))
+  return wrap($roll(self?.handle, shifts, options?.dims))
 }
 
 /** `aten::tril` */
 export function tril(self: Tensor, options?: { diagonal?: number }): Tensor {
-  return wrap($tril(self.handle, options?.diagonal))
+  return wrap($tril(self?.handle, options?.diagonal))
 }
 
 /** `aten::triu` */
 export function triu(self: Tensor, options?: { diagonal?: number }): Tensor {
-  return wrap($triu(self.handle, options?.diagonal))
+  return wrap($triu(self?.handle, options?.diagonal))
 }
 
 /** `aten::diagonal` */
 export function diagonal(self: Tensor, options?: { offset?: number; dim1?: number; dim2?: number }): Tensor {
-  return wrap($diagonal(self.handle, options?.offset, options?.dim1, options?.dim2))
+  return wrap($diagonal(self?.handle, options?.offset, options?.dim1, options?.dim2))
 }
 
 /** `aten::as_strided` */
@@ -1082,12 +1088,12 @@ export function asStrided(
   stride: readonly number[],
   options?: { storageOffset?: number },
 ): Tensor {
-  return wrap($as_strided(self.handle, size, stride, options?.storageOffset))
+  return wrap($as_strided(self?.handle, size, stride, options?.storageOffset))
 }
 
 /** `aten::index.Tensor` */
 export function index(self: Tensor, indices: readonly (Tensor | undefined)[]): Tensor {
-  return wrap($index_Tensor(self.handle, handles(indices)))
+  return wrap($index_Tensor(self?.handle, handles(indices)))
 }
 
 /** `aten::index_put` */
@@ -1097,7 +1103,7 @@ export function indexPut(
   values: Tensor,
   options?: { accumulate?: boolean },
 ): Tensor {
-  return wrap($index_put(self.handle, handles(indices), values.handle, options?.accumulate))
+  return wrap($index_put(self?.handle, handles(indices), values?.handle, options?.accumulate))
 }
 
 /** `aten::index_put_` */
@@ -1107,13 +1113,13 @@ export function indexPut_(
   values: Tensor,
   options?: { accumulate?: boolean },
 ): Tensor {
-  $index_put_(self.handle, handles(indices), values.handle, options?.accumulate)
+  $index_put_(self?.handle, handles(indices), values?.handle, options?.accumulate)
   return self
 }
 
 /** `aten::index_select` */
 export function indexSelect(self: Tensor, dim: number, index: Tensor): Tensor {
-  return wrap($index_select(self.handle, dim, index.handle))
+  return wrap($index_select(self?.handle, dim, index?.handle))
 }
 
 /** `aten::index_add` */
@@ -1124,7 +1130,7 @@ export function indexAdd(
   source: Tensor,
   options?: { alpha?: number },
 ): Tensor {
-  return wrap($index_add(self.handle, dim, index.handle, source.handle, options?.alpha))
+  return wrap($index_add(self?.handle, dim, index?.handle, source?.handle, options?.alpha))
 }
 
 /** `aten::index_add_` */
@@ -1135,72 +1141,72 @@ export function indexAdd_(
   source: Tensor,
   options?: { alpha?: number },
 ): Tensor {
-  $index_add_(self.handle, dim, index.handle, source.handle, options?.alpha)
+  $index_add_(self?.handle, dim, index?.handle, source?.handle, options?.alpha)
   return self
 }
 
 /** `aten::index_copy_` */
 export function indexCopy_(self: Tensor, dim: number, index: Tensor, source: Tensor): Tensor {
-  $index_copy_(self.handle, dim, index.handle, source.handle)
+  $index_copy_(self?.handle, dim, index?.handle, source?.handle)
   return self
 }
 
 /** `aten::gather` */
 export function gather(self: Tensor, dim: number, index: Tensor): Tensor {
-  return wrap($gather(self.handle, dim, index.handle))
+  return wrap($gather(self?.handle, dim, index?.handle))
 }
 
 /** `aten::scatter.src`, `aten::scatter.value` */
 export function scatter(self: Tensor, dim: number, index: Tensor, src: Tensor | number): Tensor {
   if (typeof src === 'object') {
-    return wrap($scatter_src(self.handle, dim, index.handle, src.handle))
+    return wrap($scatter_src(self?.handle, dim, index?.handle, src?.handle))
   }
-  return wrap($scatter_value(self.handle, dim, index.handle, src))
+  return wrap($scatter_value(self?.handle, dim, index?.handle, src))
 }
 
 /** `aten::scatter_.src`, `aten::scatter_.value` */
 export function scatter_(self: Tensor, dim: number, index: Tensor, src: Tensor | number): Tensor {
   if (typeof src === 'object') {
-    $scatter__src(self.handle, dim, index.handle, src.handle)
+    $scatter__src(self?.handle, dim, index?.handle, src?.handle)
     return self
   }
-  $scatter__value(self.handle, dim, index.handle, src)
+  $scatter__value(self?.handle, dim, index?.handle, src)
   return self
 }
 
 /** `aten::scatter_add` */
 export function scatterAdd(self: Tensor, dim: number, index: Tensor, src: Tensor): Tensor {
-  return wrap($scatter_add(self.handle, dim, index.handle, src.handle))
+  return wrap($scatter_add(self?.handle, dim, index?.handle, src?.handle))
 }
 
 /** `aten::scatter_add_` */
 export function scatterAdd_(self: Tensor, dim: number, index: Tensor, src: Tensor): Tensor {
-  $scatter_add_(self.handle, dim, index.handle, src.handle)
+  $scatter_add_(self?.handle, dim, index?.handle, src?.handle)
   return self
 }
 
 /** `aten::masked_fill.Scalar`, `aten::masked_fill.Tensor` */
 export function maskedFill(self: Tensor, mask: Tensor, value: number | Tensor): Tensor {
   if (typeof value === 'number') {
-    return wrap($masked_fill_Scalar(self.handle, mask.handle, value as number))
+    return wrap($masked_fill_Scalar(self?.handle, mask?.handle, value as number))
   }
-  return wrap($masked_fill_Tensor(self.handle, mask.handle, (value as Tensor).handle))
+  return wrap($masked_fill_Tensor(self?.handle, mask?.handle, (value as Tensor)?.handle))
 }
 
 /** `aten::masked_fill_.Scalar` */
 export function maskedFill_(self: Tensor, mask: Tensor, value: number): Tensor {
-  $masked_fill__Scalar(self.handle, mask.handle, value)
+  $masked_fill__Scalar(self?.handle, mask?.handle, value)
   return self
 }
 
 /** `aten::masked_select` */
 export function maskedSelect(self: Tensor, mask: Tensor): Tensor {
-  return wrap($masked_select(self.handle, mask.handle))
+  return wrap($masked_select(self?.handle, mask?.handle))
 }
 
 /** `aten::take_along_dim` */
 export function takeAlongDim(self: Tensor, indices: Tensor, options?: { dim?: number }): Tensor {
-  return wrap($take_along_dim(self.handle, indices.handle, options?.dim))
+  return wrap($take_along_dim(self?.handle, indices?.handle, options?.dim))
 }
 
 /** `aten::searchsorted.Tensor` */
@@ -1211,8 +1217,8 @@ export function searchsorted(
 ): Tensor {
   return wrap(
     $searchsorted_Tensor(
-      sortedSequence.handle,
-      self.handle,
+      sortedSequence?.handle,
+      self?.handle,
       options?.outInt32,
       options?.right,
       options?.side,
@@ -1223,7 +1229,7 @@ export function searchsorted(
 
 /** `aten::bucketize.Tensor` */
 export function bucketize(self: Tensor, boundaries: Tensor, options?: { outInt32?: boolean; right?: boolean }): Tensor {
-  return wrap($bucketize_Tensor(self.handle, boundaries.handle, options?.outInt32, options?.right))
+  return wrap($bucketize_Tensor(self?.handle, boundaries?.handle, options?.outInt32, options?.right))
 }
 
 /** `aten::embedding` */
@@ -1232,7 +1238,9 @@ export function embedding(
   indices: Tensor,
   options?: { paddingIdx?: number; scaleGradByFreq?: boolean; sparse?: boolean },
 ): Tensor {
-  return wrap($embedding(weight.handle, indices.handle, options?.paddingIdx, options?.scaleGradByFreq, options?.sparse))
+  return wrap(
+    $embedding(weight?.handle, indices?.handle, options?.paddingIdx, options?.scaleGradByFreq, options?.sparse),
+  )
 }
 
 /** `aten::embedding_dense_backward` */
@@ -1243,12 +1251,12 @@ export function embeddingDenseBackward(
   paddingIdx: number,
   scaleGradByFreq: boolean,
 ): Tensor {
-  return wrap($embedding_dense_backward(gradOutput.handle, indices.handle, numWeights, paddingIdx, scaleGradByFreq))
+  return wrap($embedding_dense_backward(gradOutput?.handle, indices?.handle, numWeights, paddingIdx, scaleGradByFreq))
 }
 
 /** `aten::one_hot` */
 export function oneHot(self: Tensor, options?: { numClasses?: number }): Tensor {
-  return wrap($one_hot(self.handle, options?.numClasses))
+  return wrap($one_hot(self?.handle, options?.numClasses))
 }
 
 /** `aten::empty.memory_format` */
@@ -1326,62 +1334,62 @@ export function linspace(
 
 /** `aten::empty_like` */
 export function emptyLike(self: Tensor, options?: { dtype?: DType; device?: Device }): Tensor {
-  return wrap($empty_like(self.handle, optional(options?.dtype, dtypeCode), undefined, options?.device))
+  return wrap($empty_like(self?.handle, optional(options?.dtype, dtypeCode), undefined, options?.device))
 }
 
 /** `aten::zeros_like` */
 export function zerosLike(self: Tensor, options?: { dtype?: DType; device?: Device }): Tensor {
-  return wrap($zeros_like(self.handle, optional(options?.dtype, dtypeCode), undefined, options?.device))
+  return wrap($zeros_like(self?.handle, optional(options?.dtype, dtypeCode), undefined, options?.device))
 }
 
 /** `aten::ones_like` */
 export function onesLike(self: Tensor, options?: { dtype?: DType; device?: Device }): Tensor {
-  return wrap($ones_like(self.handle, optional(options?.dtype, dtypeCode), undefined, options?.device))
+  return wrap($ones_like(self?.handle, optional(options?.dtype, dtypeCode), undefined, options?.device))
 }
 
 /** `aten::copy_` */
 export function copy_(self: Tensor, src: Tensor, options?: { nonBlocking?: boolean }): Tensor {
-  $copy_(self.handle, src.handle, options?.nonBlocking)
+  $copy_(self?.handle, src?.handle, options?.nonBlocking)
   return self
 }
 
 /** `aten::fill_.Scalar`, `aten::fill_.Tensor` */
 export function fill_(self: Tensor, value: number | Tensor): Tensor {
   if (typeof value === 'number') {
-    $fill__Scalar(self.handle, value as number)
+    $fill__Scalar(self?.handle, value as number)
     return self
   }
-  $fill__Tensor(self.handle, (value as Tensor).handle)
+  $fill__Tensor(self?.handle, (value as Tensor)?.handle)
   return self
 }
 
 /** `aten::zero_` */
 export function zero_(self: Tensor): Tensor {
-  $zero_(self.handle)
+  $zero_(self?.handle)
   return self
 }
 
 /** `aten::normal_` */
 export function normal_(self: Tensor, options?: { mean?: number; std?: number; generator?: Generator }): Tensor {
-  $normal_(self.handle, options?.mean, options?.std, options?.generator?.handle)
+  $normal_(self?.handle, options?.mean, options?.std, options?.generator?.handle)
   return self
 }
 
 /** `aten::uniform_` */
 export function uniform_(self: Tensor, options?: { from?: number; to?: number; generator?: Generator }): Tensor {
-  $uniform_(self.handle, options?.from, options?.to, options?.generator?.handle)
+  $uniform_(self?.handle, options?.from, options?.to, options?.generator?.handle)
   return self
 }
 
 /** `aten::random_.from` */
 export function random_(self: Tensor, from: number, to?: number, options?: { generator?: Generator }): Tensor {
-  $random__from(self.handle, from, to, options?.generator?.handle)
+  $random__from(self?.handle, from, to, options?.generator?.handle)
   return self
 }
 
 /** `aten::bernoulli_.float` */
 export function bernoulli_(self: Tensor, options?: { p?: number; generator?: Generator }): Tensor {
-  $bernoulli__float(self.handle, options?.p, options?.generator?.handle)
+  $bernoulli__float(self?.handle, options?.p, options?.generator?.handle)
   return self
 }
 
@@ -1391,72 +1399,72 @@ export function multinomial(
   numSamples: number,
   options?: { replacement?: boolean; generator?: Generator },
 ): Tensor {
-  return wrap($multinomial(self.handle, numSamples, options?.replacement, options?.generator?.handle))
+  return wrap($multinomial(self?.handle, numSamples, options?.replacement, options?.generator?.handle))
 }
 
 /** `aten::linear` */
 export function linear(input: Tensor, weight: Tensor, options?: { bias?: Tensor }): Tensor {
-  return wrap($linear(input.handle, weight.handle, options?.bias?.handle))
+  return wrap($linear(input?.handle, weight?.handle, options?.bias?.handle))
 }
 
 /** `aten::softmax.int` */
 export function softmax(self: Tensor, dim: number, options?: { dtype?: DType }): Tensor {
-  return wrap($softmax_int(self.handle, dim, optional(options?.dtype, dtypeCode)))
+  return wrap($softmax_int(self?.handle, dim, optional(options?.dtype, dtypeCode)))
 }
 
 /** `aten::log_softmax.int` */
 export function logSoftmax(self: Tensor, dim: number, options?: { dtype?: DType }): Tensor {
-  return wrap($log_softmax_int(self.handle, dim, optional(options?.dtype, dtypeCode)))
+  return wrap($log_softmax_int(self?.handle, dim, optional(options?.dtype, dtypeCode)))
 }
 
 /** `aten::_softmax_backward_data` */
 export function _softmaxBackwardData(gradOutput: Tensor, output: Tensor, dim: number, inputDtype: DType): Tensor {
-  return wrap($_softmax_backward_data(gradOutput.handle, output.handle, dim, dtypeCode(inputDtype)))
+  return wrap($_softmax_backward_data(gradOutput?.handle, output?.handle, dim, dtypeCode(inputDtype)))
 }
 
 /** `aten::_log_softmax_backward_data` */
 export function _logSoftmaxBackwardData(gradOutput: Tensor, output: Tensor, dim: number, inputDtype: DType): Tensor {
-  return wrap($_log_softmax_backward_data(gradOutput.handle, output.handle, dim, dtypeCode(inputDtype)))
+  return wrap($_log_softmax_backward_data(gradOutput?.handle, output?.handle, dim, dtypeCode(inputDtype)))
 }
 
 /** `aten::relu` */
 export function relu(self: Tensor): Tensor {
-  return wrap($relu(self.handle))
+  return wrap($relu(self?.handle))
 }
 
 /** `aten::gelu` */
 export function gelu(self: Tensor, options?: { approximate?: string }): Tensor {
-  return wrap($gelu(self.handle, options?.approximate))
+  return wrap($gelu(self?.handle, options?.approximate))
 }
 
 /** `aten::gelu_backward` */
 export function geluBackward(gradOutput: Tensor, self: Tensor, options?: { approximate?: string }): Tensor {
-  return wrap($gelu_backward(gradOutput.handle, self.handle, options?.approximate))
+  return wrap($gelu_backward(gradOutput?.handle, self?.handle, options?.approximate))
 }
 
 /** `aten::silu` */
 export function silu(self: Tensor): Tensor {
-  return wrap($silu(self.handle))
+  return wrap($silu(self?.handle))
 }
 
 /** `aten::silu_backward` */
 export function siluBackward(gradOutput: Tensor, self: Tensor): Tensor {
-  return wrap($silu_backward(gradOutput.handle, self.handle))
+  return wrap($silu_backward(gradOutput?.handle, self?.handle))
 }
 
 /** `aten::softplus` */
 export function softplus(self: Tensor, options?: { beta?: number; threshold?: number }): Tensor {
-  return wrap($softplus(self.handle, options?.beta, options?.threshold))
+  return wrap($softplus(self?.handle, options?.beta, options?.threshold))
 }
 
 /** `aten::dropout` */
 export function dropout(input: Tensor, p: number, train: boolean): Tensor {
-  return wrap($dropout(input.handle, p, train))
+  return wrap($dropout(input?.handle, p, train))
 }
 
 /** `aten::native_dropout` */
 export function nativeDropout(input: Tensor, p: number, train?: boolean): [Tensor, Tensor] {
-  return wrapTuple<[Tensor, Tensor]>($native_dropout(input.handle, p, train))
+  return wrapTuple<[Tensor, Tensor]>($native_dropout(input?.handle, p, train))
 }
 
 /** `aten::layer_norm` */
@@ -1465,7 +1473,7 @@ export function layerNorm(
   normalizedShape: readonly number[],
   options?: { weight?: Tensor; bias?: Tensor; eps?: number },
 ): Tensor {
-  return wrap($layer_norm(input.handle, normalizedShape, options?.weight?.handle, options?.bias?.handle, options?.eps))
+  return wrap($layer_norm(input?.handle, normalizedShape, options?.weight?.handle, options?.bias?.handle, options?.eps))
 }
 
 /** `aten::native_layer_norm` */
@@ -1477,7 +1485,7 @@ export function nativeLayerNorm(
   eps: number,
 ): [Tensor, Tensor, Tensor] {
   return wrapTuple<[Tensor, Tensor, Tensor]>(
-    $native_layer_norm(input.handle, normalizedShape, weight?.handle, bias?.handle, eps),
+    $native_layer_norm(input?.handle, normalizedShape, weight?.handle, bias?.handle, eps),
   )
 }
 
@@ -1494,11 +1502,11 @@ export function nativeLayerNormBackward(
 ): [Tensor, Tensor, Tensor] {
   return wrapTuple<[Tensor, Tensor, Tensor]>(
     $native_layer_norm_backward(
-      gradOut.handle,
-      input.handle,
+      gradOut?.handle,
+      input?.handle,
       normalizedShape,
-      mean.handle,
-      rstd.handle,
+      mean?.handle,
+      rstd?.handle,
       weight?.handle,
       bias?.handle,
       outputMask,
@@ -1512,7 +1520,7 @@ export function groupNorm(
   numGroups: number,
   options?: { weight?: Tensor; bias?: Tensor; eps?: number },
 ): Tensor {
-  return wrap($group_norm(input.handle, numGroups, options?.weight?.handle, options?.bias?.handle, options?.eps))
+  return wrap($group_norm(input?.handle, numGroups, options?.weight?.handle, options?.bias?.handle, options?.eps))
 }
 
 /** `aten::native_group_norm` */
@@ -1527,7 +1535,7 @@ export function nativeGroupNorm(
   eps: number,
 ): [Tensor, Tensor, Tensor] {
   return wrapTuple<[Tensor, Tensor, Tensor]>(
-    $native_group_norm(input.handle, weight?.handle, bias?.handle, N, C, HxW, group, eps),
+    $native_group_norm(input?.handle, weight?.handle, bias?.handle, N, C, HxW, group, eps),
   )
 }
 
@@ -1544,7 +1552,7 @@ export function batchNorm(
 ): Tensor {
   return wrap(
     $batch_norm(
-      input.handle,
+      input?.handle,
       weight?.handle,
       bias?.handle,
       runningMean?.handle,
@@ -1570,8 +1578,8 @@ export function conv1d(
 ): Tensor {
   return wrap(
     $conv1d(
-      input.handle,
-      weight.handle,
+      input?.handle,
+      weight?.handle,
       options?.bias?.handle,
       options?.stride,
       options?.padding,
@@ -1595,8 +1603,8 @@ export function conv2d(
 ): Tensor {
   return wrap(
     $conv2d(
-      input.handle,
-      weight.handle,
+      input?.handle,
+      weight?.handle,
       options?.bias?.handle,
       options?.stride,
       options?.padding,
@@ -1621,8 +1629,8 @@ export function convTranspose2d(
 ): Tensor {
   return wrap(
     $conv_transpose2d_input(
-      input.handle,
-      weight.handle,
+      input?.handle,
+      weight?.handle,
       options?.bias?.handle,
       options?.stride,
       options?.padding,
@@ -1647,7 +1655,7 @@ export function avgPool2d(
 ): Tensor {
   return wrap(
     $avg_pool2d(
-      self.handle,
+      self?.handle,
       kernelSize,
       options?.stride,
       options?.padding,
@@ -1670,13 +1678,13 @@ export function maxPool2d(
   },
 ): Tensor {
   return wrap(
-    $max_pool2d(self.handle, kernelSize, options?.stride, options?.padding, options?.dilation, options?.ceilMode),
+    $max_pool2d(self?.handle, kernelSize, options?.stride, options?.padding, options?.dilation, options?.ceilMode),
   )
 }
 
 /** `aten::adaptive_avg_pool2d` */
 export function adaptiveAvgPool2d(self: Tensor, outputSize: number | readonly number[]): Tensor {
-  return wrap($adaptive_avg_pool2d(self.handle, outputSize))
+  return wrap($adaptive_avg_pool2d(self?.handle, outputSize))
 }
 
 /** `aten::upsample_nearest2d` */
@@ -1685,7 +1693,7 @@ export function upsampleNearest2d(
   outputSize: number | readonly number[],
   options?: { scalesH?: number; scalesW?: number },
 ): Tensor {
-  return wrap($upsample_nearest2d(self.handle, outputSize, options?.scalesH, options?.scalesW))
+  return wrap($upsample_nearest2d(self?.handle, outputSize, options?.scalesH, options?.scalesW))
 }
 
 /** `aten::upsample_bilinear2d` */
@@ -1695,17 +1703,17 @@ export function upsampleBilinear2d(
   alignCorners: boolean,
   options?: { scalesH?: number; scalesW?: number },
 ): Tensor {
-  return wrap($upsample_bilinear2d(self.handle, outputSize, alignCorners, options?.scalesH, options?.scalesW))
+  return wrap($upsample_bilinear2d(self?.handle, outputSize, alignCorners, options?.scalesH, options?.scalesW))
 }
 
 /** `aten::pad` */
 export function pad(self: Tensor, pad: readonly number[], options?: { mode?: string; value?: number }): Tensor {
-  return wrap($pad(self.handle, pad, options?.mode, options?.value))
+  return wrap($pad(self?.handle, pad, options?.mode, options?.value))
 }
 
 /** `aten::constant_pad_nd` */
 export function constantPadNd(self: Tensor, pad: readonly number[], options?: { value?: number }): Tensor {
-  return wrap($constant_pad_nd(self.handle, pad, options?.value))
+  return wrap($constant_pad_nd(self?.handle, pad, options?.value))
 }
 
 /** `aten::cross_entropy_loss` */
@@ -1716,8 +1724,8 @@ export function crossEntropyLoss(
 ): Tensor {
   return wrap(
     $cross_entropy_loss(
-      self.handle,
-      target.handle,
+      self?.handle,
+      target?.handle,
       options?.weight?.handle,
       options?.reduction,
       options?.ignoreIndex,
@@ -1732,22 +1740,24 @@ export function nllLoss(
   target: Tensor,
   options?: { weight?: Tensor; reduction?: number; ignoreIndex?: number },
 ): Tensor {
-  return wrap($nll_loss(self.handle, target.handle, options?.weight?.handle, options?.reduction, options?.ignoreIndex))
+  return wrap(
+    $nll_loss(self?.handle, target?.handle, options?.weight?.handle, options?.reduction, options?.ignoreIndex),
+  )
 }
 
 /** `aten::mse_loss` */
 export function mseLoss(self: Tensor, target: Tensor, options?: { reduction?: number }): Tensor {
-  return wrap($mse_loss(self.handle, target.handle, options?.reduction))
+  return wrap($mse_loss(self?.handle, target?.handle, options?.reduction))
 }
 
 /** `aten::l1_loss` */
 export function l1Loss(self: Tensor, target: Tensor, options?: { reduction?: number }): Tensor {
-  return wrap($l1_loss(self.handle, target.handle, options?.reduction))
+  return wrap($l1_loss(self?.handle, target?.handle, options?.reduction))
 }
 
 /** `aten::huber_loss` */
 export function huberLoss(self: Tensor, target: Tensor, options?: { reduction?: number; delta?: number }): Tensor {
-  return wrap($huber_loss(self.handle, target.handle, options?.reduction, options?.delta))
+  return wrap($huber_loss(self?.handle, target?.handle, options?.reduction, options?.delta))
 }
 
 /** `aten::binary_cross_entropy_with_logits` */
@@ -1758,8 +1768,8 @@ export function binaryCrossEntropyWithLogits(
 ): Tensor {
   return wrap(
     $binary_cross_entropy_with_logits(
-      self.handle,
-      target.handle,
+      self?.handle,
+      target?.handle,
       options?.weight?.handle,
       options?.posWeight?.handle,
       options?.reduction,
@@ -1769,7 +1779,7 @@ export function binaryCrossEntropyWithLogits(
 
 /** `aten::kl_div` */
 export function klDiv(self: Tensor, target: Tensor, options?: { reduction?: number; logTarget?: boolean }): Tensor {
-  return wrap($kl_div(self.handle, target.handle, options?.reduction, options?.logTarget))
+  return wrap($kl_div(self?.handle, target?.handle, options?.reduction, options?.logTarget))
 }
 
 /** Every operator whose first argument is a tensor, as a method. */

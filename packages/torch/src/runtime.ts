@@ -42,9 +42,21 @@ export const resetPeakMemory = (): void => native.resetPeakMemory()
 /** Gives freed memory that is kept for the next tensors back to the system: for a process that goes on to something else. */
 export const releaseCachedMemory = (): void => native.releaseCachedMemory()
 
-const bound = new Map<string, NativeOperator>()
-// A result that is a tensor comes back as a handle, which only the schema tells from a number.
-const returnsTensors = new Map<string, boolean>()
+interface Bound {
+  operator: NativeOperator
+  /** For each result whether it is a tensor: it comes back as a handle, which only the schema tells from a number. */
+  tensors: boolean[]
+}
+
+const bound = new Map<string, Bound>()
+
+function bindByName(name: string): Bound {
+  const [base, overload = ''] = name.split('.')
+  const operator = bind(base!, overload)
+  const schema = native.listSchemas().find((text) => text.startsWith(`${name}(`)) ?? ''
+  const returns = schema.slice(schema.lastIndexOf(' -> ') + 4).replace(/^\((?=.*\)$)|\)$/g, '')
+  return { operator, tensors: returns.split(', ').map((type) => type.startsWith('Tensor')) }
+}
 
 /**
  * Any operator of libtorch by its full name, for those that have no typed function. Tensors may be given as Tensor;
@@ -56,26 +68,15 @@ const returnsTensors = new Map<string, boolean>()
  * const [q, r] = call('aten::linalg_qr', x) as [Tensor, Tensor]
  */
 export function call(name: string, ...args: unknown[]): unknown {
-  let operator = bound.get(name)
-  if (operator === undefined) {
-    const [base, overload = ''] = name.split('.')
-    operator = bind(base!, overload)
-    bound.set(name, operator)
-    const schema = native.listSchemas().find((text) => text.startsWith(`${name}(`)) ?? ''
-    returnsTensors.set(name, schema.slice(schema.lastIndexOf('->')).includes('Tensor'))
-  }
-  const unwrapped = args.map((arg) =>
-    arg instanceof Tensor
-      ? arg.handle
-      : Array.isArray(arg)
-        ? arg.map((item: unknown) => (item instanceof Tensor ? item.handle : item))
-        : arg,
-  )
-  const result = operator(...unwrapped)
-  if (!returnsTensors.get(name)) return result
+  const { operator, tensors } = bound.get(name) ?? bindByName(name)
+  if (!bound.has(name)) bound.set(name, { operator, tensors })
+  const unwrap = (arg: unknown): unknown =>
+    arg instanceof Tensor ? arg.handle : Array.isArray(arg) ? arg.map((item: unknown) => unwrap(item)) : arg
+  const result = operator(...args.map(unwrap))
   const rewrap = (value: unknown): unknown =>
     Array.isArray(value) ? value.map(rewrap) : typeof value === 'number' ? new Tensor(value) : value
-  return rewrap(result)
+  if (tensors.length === 1) return tensors[0] ? rewrap(result) : result
+  return Array.isArray(result) ? result.map((value, i) => (tensors[i] ? rewrap(value) : value)) : result
 }
 
 // libtorch starts with one thread unless the environment says otherwise; a workbench uses the machine.

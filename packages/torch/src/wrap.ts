@@ -23,9 +23,9 @@ export function wrapTuple<T extends unknown[]>(list: unknown): T {
   return (list as (number | undefined)[]).map((handle) => (handle === undefined ? undefined : construct(handle))) as T
 }
 
-/** Handles of a list of tensors, keeping its gaps. */
+/** Handles of a list of tensors, keeping its gaps. What is no list is left for the native call to refuse by name. */
 export function handles(tensors: readonly (Tensor | undefined)[]): (number | undefined)[] {
-  return tensors.map((tensor) => tensor?.handle)
+  return Array.isArray(tensors) ? tensors.map((tensor: Tensor | undefined) => tensor?.handle) : (tensors as never)
 }
 
 /** `convert(value)`, or undefined for the operator's own default. */
