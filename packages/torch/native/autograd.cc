@@ -5,9 +5,17 @@
 #include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include <sstream>
+
 namespace hearth {
 
 namespace {
+
+std::string inWords(const at::Tensor& tensor) {
+  std::ostringstream text;
+  text << nameOf(tensor.scalar_type()) << tensor.sizes() << " on " << tensor.device();
+  return text.str();
+}
 
 napi_value fromBool(napi_env env, bool value) {
   napi_value result;
@@ -52,8 +60,15 @@ napi_value gradientOf(napi_env env, napi_callback_info info) {
 napi_value setGradient(napi_env env, napi_callback_info info) {
   Arguments<2> arguments(env, info);
   Environment& environment = environmentOf(env);
+  const at::Tensor& tensor = tensorAt(env, environment, arguments[0], "self");
   at::Tensor gradient = isNothing(env, arguments[1]) ? at::Tensor() : tensorAt(env, environment, arguments[1], "gradient");
-  tensorAt(env, environment, arguments[0], "self").mutable_grad() = std::move(gradient);
+  if (gradient.defined()) {
+    // libtorch checks this only for Python; a gradient that does not fit would fail much later, or not at all.
+    if (gradient.is_same(tensor)) throw ArgumentError("a tensor cannot be its own gradient");
+    if (gradient.sizes() != tensor.sizes() || gradient.scalar_type() != tensor.scalar_type() || gradient.device() != tensor.device())
+      throw ArgumentError("a gradient has the shape, dtype and device of its tensor: got " + inWords(gradient) + ", expected " + inWords(tensor));
+  }
+  tensor.mutable_grad() = std::move(gradient);
   return undefinedValue(env);
 }
 

@@ -200,7 +200,7 @@ const $rand_generator = bind('aten::rand', 'generator')
 const $rand = bind('aten::rand', '')
 const $randn_generator = bind('aten::randn', 'generator')
 const $randn = bind('aten::randn', '')
-const $randperm = bind('aten::randperm', '')
+const $randperm_generator = bind('aten::randperm', 'generator')
 const $eye = bind('aten::eye', '')
 const $linspace = bind('aten::linspace', '')
 const $empty_like = bind('aten::empty_like', '')
@@ -1312,9 +1312,11 @@ export function randn(
   return wrap($randn(size, optional(options?.dtype, dtypeCode), undefined, options?.device))
 }
 
-/** `aten::randperm` */
-export function randperm(n: number, options?: { dtype?: DType; device?: Device }): Tensor {
-  return wrap($randperm(n, optional(options?.dtype, dtypeCode), undefined, options?.device))
+/** `aten::randperm.generator` */
+export function randperm(n: number, options?: { generator?: Generator; dtype?: DType; device?: Device }): Tensor {
+  return wrap(
+    $randperm_generator(n, options?.generator?.handle, optional(options?.dtype, dtypeCode), undefined, options?.device),
+  )
 }
 
 /** `aten::eye` */
