@@ -23,13 +23,13 @@ const sides: Record<string, Measure> = { hearth: ours, 'hearth, noGrad': () => n
 const peer = hasPytorch() ? new Peer([new URL('peers/call.py', import.meta.url).pathname, String(CALLS)]) : undefined
 if (peer !== undefined) {
   await peer.read()
-  sides['PyTorch'] = async () => (await peer.ask('grad')).ns as number
+  sides.PyTorch = async () => (await peer.ask('grad')).ns as number
   sides['PyTorch, no_grad'] = async () => (await peer.ask('noGrad')).ns as number
 }
 
 const times = await alternate(sides, { rounds: ROUNDS, warmup: 20 })
 peer?.close()
-const base = times['PyTorch']?.median
+const base = times.PyTorch?.median
 printTable(
   ['add of two 3-element tensors, ns', 'median', 'from', 'to', 'of PyTorch'],
   Object.entries(times).map(([name, time]) => [

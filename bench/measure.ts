@@ -95,9 +95,9 @@ export class Peer {
 
   /** The next line that the program prints. @throws Error when it ended instead */
   async read(): Promise<Record<string, unknown>> {
-    const { value, done } = await this.#answers.next()
-    if (done) throw new Error('the peer ended without an answer')
-    return JSON.parse(value as string) as Record<string, unknown>
+    const next = await this.#answers.next()
+    if (next.done === true) throw new Error('the peer ended without an answer')
+    return JSON.parse(next.value) as Record<string, unknown>
   }
 
   async ask(line: string): Promise<Record<string, unknown>> {

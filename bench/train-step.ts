@@ -22,7 +22,8 @@ export class TrainStep {
     const config = { model_type: 'gpt2', n_layer: layers, n_embd: width, n_head: heads, vocab_size: 50257 }
     const model = createModel(config, { seed: 1 })
     this.parameters = countParameters(model.weights)
-    const ids = (salt: number) => Int32Array.from({ length: batch * sequenceLength }, (_, i) => (i * 7919 + salt) % 50257)
+    const ids = (salt: number) =>
+      Int32Array.from({ length: batch * sequenceLength }, (_, i) => (i * 7919 + salt) % 50257)
     const trainer = new Trainer({
       weights: model.weights,
       objective: nextToken(model),

@@ -55,7 +55,7 @@ describe.each(names)('%s', (name) => {
 })
 
 test('a prompt longer than what is read at once gives the token that reading it whole gives', async () => {
-  const json = { ...(recordedJson('models/llama/config.json') as object), max_position_embeddings: 2048 }
+  const json = { ...recordedJson<object>('models/llama/config.json'), max_position_embeddings: 2048 }
   const base = open('llama')
   const model = { ...base, config: base.family.parseConfig(json) }
   const prompt = Array.from({ length: 1100 }, (_, i) => (i * i + 5 * i) % 60)
@@ -103,7 +103,7 @@ describe('the end', () => {
   })
 
   test('is the end-of-text token of the configuration when none is given', async () => {
-    const json = { ...(recordedJson('models/gpt2/config.json') as object), eos_token_id: tokens[2]! }
+    const json = { ...recordedJson<object>('models/gpt2/config.json'), eos_token_id: tokens[2]! }
     const config = model.family.parseConfig(json)
     const { ids } = await collect({ ...model, config }, prompt, { temperature: 0, eosId: undefined })
     expect(ids).toEqual(tokens.slice(0, 2))
@@ -169,7 +169,7 @@ describe('mistakes are found before anything is computed', () => {
 })
 
 test('200 tokens leave no tensors behind and need none more on the way', async () => {
-  const json = { ...(recordedJson('models/llama/config.json') as object), max_position_embeddings: 1024 }
+  const json = { ...recordedJson<object>('models/llama/config.json'), max_position_embeddings: 1024 }
   const base = open('llama')
   const model = { ...base, config: base.family.parseConfig(json) }
   await collect(model, [1, 2, 3], { maxTokens: 200 }) // what a model keeps for good: its rotary tables

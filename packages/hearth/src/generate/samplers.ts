@@ -141,7 +141,7 @@ export function sampleToken(logits: Float32Array, seen: Iterable<number>, rule: 
 /** -Infinity is a forbidden token; anything else that is no number comes from a broken model. */
 function checkLogits(logits: Float32Array): void {
   let sum = 0
-  for (let id = 0; id < logits.length; id++) if (logits[id]! !== -Infinity) sum += logits[id]!
+  for (const logit of logits) if (logit !== -Infinity) sum += logit
   if (!Number.isFinite(sum) || logits[greedy(logits)] === -Infinity)
     throw new HearthError(`the model gave logits that are not numbers (of ${logits.length}, they add up to ${sum})`, {
       remedy: 'the weights are damaged, or their training diverged: take an earlier checkpoint',
@@ -150,7 +150,7 @@ function checkLogits(logits: Float32Array): void {
 
 function sumOf(values: Float64Array): number {
   let sum = 0
-  for (let i = 0; i < values.length; i++) sum += values[i]!
+  for (const value of values) sum += value
   return sum
 }
 

@@ -6,7 +6,7 @@ import { ConfigError, full, memoryStats, zeros, type Tensor } from '@hearth/torc
 import { describe, expect, test } from 'vitest'
 import { fixture } from '../../test/recorded.js'
 import { Tokenizer } from '../data/index.js'
-import { gpt2, type Family, type ForwardOptions, type LanguageModel } from '../models/index.js'
+import { gpt2, type ForwardOptions, type LanguageModel } from '../models/index.js'
 import { completeText, generateText, type GenerateTextOptions } from './index.js'
 
 const definition = gunzipSync(readFileSync(fixture('tokenizers/gpt-2.tokenizer.json.gz'))).toString()
@@ -24,7 +24,7 @@ function speaker(said: string): LanguageModel {
     row.data()[script[cache!.length]!] = 10
     return row
   }
-  return { family: { ...gpt2, forward } as Family, config, weights: { nothing: zeros([1]) } }
+  return { family: { ...gpt2, forward }, config, weights: { nothing: zeros([1]) } }
 }
 
 async function pieces(said: string, options: GenerateTextOptions = {}): Promise<string[]> {

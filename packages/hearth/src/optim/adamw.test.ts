@@ -36,8 +36,8 @@ function oracle(weights: number[], gradients: number[][], scale = 1): number[] {
       const g = raw * scale
       m[i] = beta1 * m[i]! + (1 - beta1) * g
       v[i] = beta2 * v[i]! + (1 - beta2) * g * g
-      const mHat = m[i]! / (1 - beta1 ** (step + 1))
-      const vHat = v[i]! / (1 - beta2 ** (step + 1))
+      const mHat = m[i] / (1 - beta1 ** (step + 1))
+      const vHat = v[i] / (1 - beta2 ** (step + 1))
       w[i] = w[i]! - RATE * settings.weightDecay * w[i]! - (RATE * mHat) / (Math.sqrt(vHat) + settings.eps)
     })
   })

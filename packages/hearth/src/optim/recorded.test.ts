@@ -6,7 +6,11 @@ import { adamw, clipGradients, muon, schedule, sgd, type Optimizer, type Schedul
 
 const fixture = (name: string) => new URL(`../../../../fixtures/${name}`, import.meta.url).pathname
 const file = readSafetensors(fixture('optimizers.safetensors'))
-const details = JSON.parse(readFileSync(fixture('optimizers.json'), 'utf8'))
+interface Details {
+  clipping: Record<string, { maxNorm: number; norm: number }>
+  schedules: Record<string, { schedule: string; values: number[] } & Record<string, unknown>>
+}
+const details = JSON.parse(readFileSync(fixture('optimizers.json'), 'utf8')) as Details
 const paths = ['tall', 'wide', 'square', 'bias']
 const recorded = (prefix: string, names = paths): Record<string, Tensor> =>
   Object.fromEntries(names.map((name) => [name, file.tensor(`${prefix}.${name}`).clone()]))
@@ -71,14 +75,14 @@ describe.each(Object.entries(cases))('%s', (name, { optimizer, learningRate, sta
 
 test.each(['clip', 'clip_idle'])('%s scales the gradients as recorded', (name) => {
   const gradients = recorded('gradient.1')
-  const { maxNorm, norm } = details.clipping[name]
+  const { maxNorm, norm } = details.clipping[name]!
   expect(clipGradients(gradients, maxNorm)).toBeCloseTo(norm, 5)
   const expected = recorded(`${name}.gradient`)
   for (const path of paths) expect(distance(gradients[path]!, expected[path]!)).toBeLessThan(1e-6)
 })
 
 test.each(Object.keys(details.schedules))('schedule %s gives the recorded rates, also past its end', (name) => {
-  const { schedule: kind, values, ...settings } = details.schedules[name]
+  const { schedule: kind, values, ...settings } = details.schedules[name]!
   const ours = schedule({ ...settings, kind: kind === 'warmup-stable-decay' ? 'wsd' : kind } as ScheduleSettings)
-  values.forEach((value: number, step: number) => expect(ours(step)).toBeCloseTo(value, 15))
+  values.forEach((value, step) => expect(ours(step)).toBeCloseTo(value, 15))
 })

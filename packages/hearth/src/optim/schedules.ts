@@ -73,17 +73,18 @@ function afterWarmup(settings: ScheduleSettings): Schedule {
 
 /** What is wrong with the settings, for configurations that report everything at once. */
 export function scheduleIssues(settings: ScheduleSettings): ConfigIssue[] {
-  const { kind, peak, warmupSteps = 0 } = settings
+  const { peak, warmupSteps = 0 } = settings
+  const kind: string = settings.kind // of a caller without types it may be anything
   const count = (x: number) => Number.isSafeInteger(x) && x >= 0
   if (!['constant', 'cosine', 'linear', 'wsd'].includes(kind))
-    return [{ path: 'kind', message: `must be constant, cosine, linear or wsd, got ${String(kind)}` }]
+    return [{ path: 'kind', message: `must be constant, cosine, linear or wsd, got ${kind}` }]
   const issues = [
     ...expectSetting('peak', peak, 'a number above 0', (x) => x > 0),
     ...expectSetting('warmupSteps', warmupSteps, 'an integer from 0', count),
   ]
-  if (kind !== 'constant')
+  if (settings.kind !== 'constant')
     issues.push(...expectSetting('minRatio', settings.minRatio ?? 0, 'a number from 0 to 1', (x) => x >= 0 && x <= 1))
-  if (kind === 'wsd') issues.push(...decayIssues(settings))
+  if (settings.kind === 'wsd') issues.push(...decayIssues(settings))
   if (kind === 'constant' && settings.totalSteps === undefined) return issues
   const { totalSteps } = settings
   issues.push(...expectSetting('totalSteps', totalSteps, 'an integer from 1', (x) => count(x) && x >= 1))
@@ -92,10 +93,11 @@ export function scheduleIssues(settings: ScheduleSettings): ConfigIssue[] {
 }
 
 function decayIssues(settings: ScheduleSettings & { kind: 'wsd' }): ConfigIssue[] {
-  const { decayFraction = 0.2, decay = 'linear', warmupSteps = 0, totalSteps } = settings
+  const { decayFraction = 0.2, warmupSteps = 0, totalSteps } = settings
+  const decay: string = settings.decay ?? 'linear'
   const issues = expectSetting('decayFraction', decayFraction, 'above 0, to 1', (x) => x > 0 && x <= 1)
   if (decay !== 'linear' && decay !== 'sqrt')
-    issues.push({ path: 'decay', message: `must be linear or sqrt, got ${String(decay)}` })
+    issues.push({ path: 'decay', message: `must be linear or sqrt, got ${decay}` })
   const span = decaySteps({ totalSteps, decayFraction })
   if (warmupSteps < totalSteps && warmupSteps + span > totalSteps)
     issues.push({
