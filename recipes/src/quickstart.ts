@@ -14,6 +14,7 @@ export function quickstart(): RunConfigInput {
     steps: 2400,
     batch: 4,
     sequenceLength: 128,
+    schedule: { kind: 'wsd', warmupSteps: 40, minRatio: 0, decayFraction: 0.6 },
     data: {
       // What is held out, and measured, is addresses.
       sources: [

@@ -2,7 +2,7 @@
 import type { RunConfigInput } from 'hearth/train'
 import { sourcesOf } from './recipe.js'
 
-/** Trains `spark` and its own vocabulary of 4096 tokens: a first model of one's own text, in an hour or less. */
+/** Trains `spark` and its own vocabulary of 8192 tokens: a first model of one's own text, in an hour or less. */
 export function spark(data: readonly string[]): RunConfigInput {
   return {
     name: 'spark',
@@ -10,9 +10,9 @@ export function spark(data: readonly string[]): RunConfigInput {
     batch: 8,
     sequenceLength: 256,
     model: { preset: 'spark' },
-    tokenizer: { vocabularySize: 4096 },
+    tokenizer: { vocabularySize: 8192 },
     data: { sources: sourcesOf(data) },
-    optimizer: { name: 'muon', learningRate: 3e-3 },
-    schedule: { kind: 'wsd', warmupSteps: 50, minRatio: 0, decayFraction: 0.4 },
+    optimizer: { name: 'adamw', learningRate: 1e-3 },
+    schedule: { kind: 'wsd', warmupSteps: 50, minRatio: 0, decayFraction: 0.5 },
   }
 }

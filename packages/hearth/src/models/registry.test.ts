@@ -102,7 +102,7 @@ describe('new models', () => {
     const shapes = (model: ReturnType<typeof createModel>) => Object.keys(flattenTree(model.weights)).length
     const spark = preset('spark')
     expect(createModel(spark, { seed: 1 }).config).toEqual(createModel('spark', { seed: 1 }).config)
-    expect(shapes(createModel(spark, { seed: 1 }))).toBe(2 + 8 * 9)
+    expect(shapes(createModel(spark, { seed: 1 }))).toBe(3 + 4 * 9)
   })
 })
 
