@@ -105,7 +105,11 @@ describe('backward()', () => {
     ],
     ['gradients for integers', () => ones([1], { dtype: 'int64' }).setRequiresGrad(true), /floating/],
     ['a write into a leaf', () => leaf([1]).add_(1), /a leaf Variable that requires grad/],
-    ['a gradient of another shape', () => (leaf([1]).grad = zeros([7])), /got float32\[7\] on cpu, expected float64\[1\] on cpu/],
+    [
+      'a gradient of another shape',
+      () => (leaf([1]).grad = zeros([7])),
+      /got float32\[7\] on cpu, expected float64\[1\] on cpu/,
+    ],
     [
       'a write into what is needed later',
       () => {
