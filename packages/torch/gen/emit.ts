@@ -153,7 +153,7 @@ export function emitFunction({ entry, schemas }: Operator): string {
 export function emitMethod({ entry, schemas }: Operator): string | undefined {
   const parameters = mergeParameters(schemas)
   const first = parameters[0]
-  if (!first || first.spelling !== 'Tensor' || !['self', 'input'].includes(first.name)) return undefined
+  if (first?.spelling !== 'Tensor' || !['self', 'input'].includes(first.name)) return undefined
   // A parameter called like its operator would hide it: pad(pad).
   const rest = parameters
     .slice(1)

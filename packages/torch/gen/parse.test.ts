@@ -58,6 +58,6 @@ describe('parseSchema', () => {
       .trim()
       .split('\n')
     expect(lines.length).toBeGreaterThan(2000)
-    for (const line of lines) expect(line.startsWith(`${parseSchema(line).name}`)).toBe(true)
+    for (const line of lines) expect(line.startsWith(parseSchema(line).name)).toBe(true)
   })
 })

@@ -53,7 +53,9 @@ function parseReturns(text: string): SchemaValue[] {
 }
 
 function parseValue(text: string): SchemaValue {
-  const match = /^([A-Za-z_][\w.]*(?:\([^)]*\))?[\w[\]?]*(?:\(\w+!?[^)]*\))?[\w[\]?]*)(?:\s+(\w+))?(?:=(.*))?$/.exec(text)
+  const match = /^([A-Za-z_][\w.]*(?:\([^)]*\))?[\w[\]?]*(?:\(\w+!?[^)]*\))?[\w[\]?]*)(?:\s+(\w+))?(?:=(.*))?$/.exec(
+    text,
+  )
   if (!match) throw new Error(`not a schema argument: ${text}`)
   const [, rawType, name, defaultText] = match
   const marks = /\([^)]*\)/.exec(rawType!)?.[0] ?? ''

@@ -51,7 +51,7 @@ function flattenInto(values: NestedNumbers, shape: readonly number[], out: numbe
 function ragged(path: number[], shape: readonly number[], got: unknown): TorchError {
   const where = path.length === 0 ? 'the values' : `element [${path.join('][')}]`
   const wanted = shape.length === 0 ? 'a number' : `an array of ${shape[0]}`
-  const found = Array.isArray(got) ? `an array of ${got.length}` : `${typeof got}`
+  const found = Array.isArray(got) ? `an array of ${got.length}` : typeof got
   return new TorchError(`tensor(): ${where} must be ${wanted}, got ${found}`)
 }
 
@@ -66,7 +66,7 @@ function typed(values: number[], dtype: DType): TypedArray {
 /** Fractions are cut off, as libtorch does; what does not fit is refused, where an assignment would silently wrap. */
 function setInteger(array: TypedArray, index: number, value: number, dtype: DType): void {
   const whole = Math.trunc(value)
-  if (Number.isFinite(whole)) array[index] = (array instanceof BigInt64Array ? BigInt(whole) : whole) as never
+  if (Number.isFinite(whole)) array[index] = array instanceof BigInt64Array ? BigInt(whole) : whole
   if (!Number.isFinite(whole) || Number(array[index]) !== whole)
     throw new TorchError(`tensor(): ${value} does not fit in ${dtype}`)
 }

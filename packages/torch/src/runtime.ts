@@ -76,7 +76,7 @@ export function call(name: string, ...args: unknown[]): unknown {
   const rewrap = (value: unknown): unknown =>
     Array.isArray(value) ? value.map(rewrap) : typeof value === 'number' ? new Tensor(value) : value
   if (tensors.length === 1) return tensors[0] ? rewrap(result) : result
-  return Array.isArray(result) ? result.map((value, i) => (tensors[i] ? rewrap(value) : value)) : result
+  return Array.isArray(result) ? result.map((value: unknown, i) => (tensors[i] ? rewrap(value) : value)) : result
 }
 
 // libtorch starts with one thread unless the environment says otherwise; a workbench uses the machine.

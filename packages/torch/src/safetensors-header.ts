@@ -135,7 +135,7 @@ function readEntry(name: string, value: HeaderValue, dataStart: number, check: C
 function readIntegers(value: HeaderValue | undefined, where: string, check: Check): number[] {
   const whole = Array.isArray(value) && value.every((item) => typeof item === 'number')
   check(whole, where, () => describe(value), 'a list of integers from 0 to 2^53 - 1')
-  return value as number[]
+  return value
 }
 
 // Sizes of zero do not hide an overflow of the others: strides are computed from those.

@@ -16,6 +16,7 @@ export type NestedNumbers = number | NestedNumbers[]
  * @example
  * const y = tensor([[1, 2], [3, 4]]).matmul(ones([2, 1]))
  */
+// eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- see the interface below
 export class Tensor {
   /** @internal The native handle; 0 once disposed. */
   handle: number
@@ -125,7 +126,7 @@ export class Tensor {
   toNested(): NestedNumbers {
     const nest = (values: number[], shape: readonly number[]): NestedNumbers => {
       const [size, ...rest] = shape
-      if (size === undefined) return values[0] as number
+      if (size === undefined) return values[0]!
       const stride = rest.reduce((product, next) => product * next, 1)
       return Array.from({ length: size }, (_, i) => nest(values.slice(i * stride, (i + 1) * stride), rest))
     }
@@ -161,6 +162,7 @@ export class Tensor {
 }
 
 // The operators as methods. By `extends`, every new tensor would call the constructor above it: a fifth of making one.
+// eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging, @typescript-eslint/no-empty-object-type -- the next line keeps its promise
 export interface Tensor extends TensorOperators {}
 Object.setPrototypeOf(Tensor.prototype, TensorOperators.prototype)
 

@@ -2,6 +2,7 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { Tensor } from '@hearth/torch'
 import {
   arange,
   DisposedError,
@@ -14,7 +15,6 @@ import {
   readSafetensors,
   scope,
   tensor,
-  Tensor,
   writeSafetensors,
 } from '@hearth/torch'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'

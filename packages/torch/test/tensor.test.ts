@@ -39,7 +39,7 @@ describe('tensor()', () => {
     [BigInt64Array.of(1n, 2n), [2], 'int64'],
     [Uint8Array.of(1, 2), [2], 'uint8'],
   ])('of %s has shape %s and dtype %s', (values, shape, dtype) => {
-    const x = tensor(values as number[])
+    const x = tensor(values)
     expect([x.shape, x.dtype, x.device, x.numel]).toEqual([shape, dtype, 'cpu', shape.reduce((a, b) => a * b, 1)])
     if (!ArrayBuffer.isView(values)) expect(x.toNested()).toEqual(values)
     else expect(x.data()).toEqual(values)
