@@ -2,7 +2,7 @@
 import type { RunConfigInput } from 'hearth/train'
 import { spark } from './spark.js'
 
-/** `spark` at three times the size, on longer sequences and a larger vocabulary: for tens of megabytes and a night. */
+/** `spark` at three times the size, on longer sequences: for tens of megabytes and a night. */
 export function ember(data: readonly string[]): RunConfigInput {
   return {
     ...spark(data),

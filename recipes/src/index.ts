@@ -37,10 +37,10 @@ export interface NamedRecipe {
 export const recipes: readonly NamedRecipe[] = [
   {
     name: 'spark',
-    summary: '10M parameters and a vocabulary of 4096: a laptop, an hour, a few megabytes',
+    summary: '10M parameters and a vocabulary of 8192: a laptop, an hour, a few megabytes',
     recipe: spark,
   },
-  { name: 'ember', summary: '30M parameters and a vocabulary of 8192: a laptop, a night', recipe: ember },
+  { name: 'ember', summary: '30M parameters: a laptop, a night, tens of megabytes', recipe: ember },
   { name: 'gpt2-124m', summary: 'GPT-2 small, 0.5M tokens a step, as nanoGPT reproduces it', recipe: gpt2 },
   { name: 'gpt2-355m', summary: 'GPT-2 medium', recipe: gpt2Medium },
   { name: 'gpt2-774m', summary: 'GPT-2 large', recipe: gpt2Large },
