@@ -43,6 +43,11 @@ const model = z.strictObject({
 const optimizer = z.strictObject({
   name: z.enum(['adamw', 'sgd', 'muon']).default('adamw').describe('how gradients become updates'),
   learningRate: z.number().positive().describe('learning rate after warm-up'),
+  embeddingLearningRateScale: z
+    .number()
+    .positive()
+    .default(1)
+    .describe('learning rate of token embeddings, as a multiple: their rows are updated seldom'),
   muonLearningRate: z.number().positive().default(0.02).describe('learning rate of the matrices that Muon updates'),
   weightDecay: z.number().min(0).default(0.1).describe('decoupled weight decay of tensors with two or more dimensions'),
   beta1: z.number().min(0).lt(1).default(0.9).describe('decay of the first moment'),

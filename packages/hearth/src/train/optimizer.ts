@@ -6,8 +6,9 @@ import type { RunConfig } from './config.js'
 /** @param dtype arithmetic of Muon's Newton-Schulz steps: part of the run, so that it resumes with the same bits */
 export function optimizerOf(config: RunConfig, dtype: DType): Optimizer {
   const { name, learningRate, muonLearningRate, weightDecay, beta1, beta2, eps, momentum } = config.optimizer
-  const moments = { betas: [beta1, beta2] as [number, number], eps, weightDecay }
-  if (name === 'sgd') return sgd({ momentum, weightDecay })
+  const groups = [{ match: /(^|\.)embed\.weight$/, learningRateScale: config.optimizer.embeddingLearningRateScale }]
+  const moments = { betas: [beta1, beta2] as [number, number], eps, weightDecay, groups }
+  if (name === 'sgd') return sgd({ momentum, weightDecay, groups })
   if (name === 'adamw') return adamw(moments)
   return muon({
     momentum,
