@@ -3,7 +3,8 @@ import { fileURLToPath } from 'node:url'
 
 export const poems = fileURLToPath(new URL('../../../examples/texts/carroll.txt', import.meta.url))
 
-const model = {
+/** Changes to the shape of spark. */
+export const tinyModel = {
   hidden_size: 48,
   num_hidden_layers: 2,
   num_attention_heads: 2,
@@ -25,7 +26,7 @@ export const tinyRun = (name: string, ...settings: string[]): string[] => {
     'every.log=1',
     'keepCheckpoints=3',
     'schedule.warmupSteps=2',
-    `model.config=${JSON.stringify(model)}`,
+    `model.config=${JSON.stringify(tinyModel)}`,
   ]
   return ['train', poems, '--name', name, ...[...own, ...settings].flatMap((setting) => ['--set', setting])]
 }

@@ -27,7 +27,7 @@ export const train = defineCommand({
   examples: [
     { line: 'hearth train my-notes/', does: 'Train spark on every text in a folder' },
     {
-      line: 'hearth train ember books/*.txt --name books --set steps=2000',
+      line: 'hearth train ember books/ --name books --set steps=2000',
       does: 'A larger model, under a name of its own',
     },
     { line: 'hearth train my-recipe.ts texts.jsonl --dry-run', does: 'See what a recipe of your own comes to' },
