@@ -43,6 +43,8 @@ function prepare(program: Program, terminal: Terminal): void {
       styleTitle: (text) => bold(text),
       styleSubcommandTerm: (text) => cyan(text),
       styleOptionTerm: (text) => cyan(text),
+      // Names alone: what each takes is in its own help.
+      subcommandTerm: (command) => command.name(),
     })
     // Errors are printed in one place, failure.ts; help without a command is help, not an error.
     .configureOutput({
