@@ -21,6 +21,7 @@ export const tinyRun = (name: string, ...settings: string[]): string[] => {
     'sequenceLength=16',
     'tokenizer.vocabularySize=300',
     'data.heldOutFraction=0.3',
+    'optimizer.learningRate=0.003',
     'every.evaluate=6',
     'every.checkpoint=4',
     'every.log=1',
