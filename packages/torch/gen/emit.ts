@@ -11,9 +11,10 @@ export interface Operator {
 }
 
 const isOption = (value: SchemaValue) => value.defaultText !== undefined || (value.keywordOnly && isOptional(value))
-const positional = (schema: Schema) => schema.arguments.filter((value) => !isOption(value) && !isHidden(value))
-const optional = (schema: Schema) => schema.arguments.filter((value) => isOption(value) && !isHidden(value))
-const parameterName = (value: SchemaValue) => camelCase(value.name)
+/** The arguments that a typed function takes by position, and those that it takes as options. */
+export const positional = (schema: Schema) => schema.arguments.filter((value) => !isOption(value) && !isHidden(value))
+export const optional = (schema: Schema) => schema.arguments.filter((value) => isOption(value) && !isHidden(value))
+export const parameterName = (value: SchemaValue) => camelCase(value.name)
 const constantName = (schema: Schema) => `$${schema.name.split('::')[1]}${schema.overload ? `_${schema.overload}` : ''}`
 
 interface Parameter {

@@ -207,6 +207,8 @@ void resetPeakMemory() {
   peak = allocated.load();
 }
 
+void setMemoryLimit(size_t bytes) { largeBlocks().setLimit(bytes); }
+
 void releaseCachedMemory() { largeBlocks().clear(); }
 
 }  // namespace hearth

@@ -23,6 +23,9 @@ MemoryUse memoryUse();
 
 void resetPeakMemory();
 
+/** Requests are refused that would bring tensors of 256 KiB and more above this many bytes together. */
+void setMemoryLimit(size_t bytes);
+
 /** Gives the cache of large blocks back to the system. */
 void releaseCachedMemory();
 

@@ -86,6 +86,14 @@ c10::IValue integersToIValue(napi_env env, const ArgumentPlan& plan, napi_value 
   return c10::IValue(integersFrom(env, value, plan.name.c_str()));
 }
 
+/** A value of one of libtorch's enumerations, which kernels use unchecked. */
+int64_t codeFrom(napi_env env, napi_value value, const char* what, int64_t end) {
+  const int64_t code = integerFrom(env, value, what);
+  if (code < 0 || code >= end)
+    throw ArgumentError(std::string("argument '") + what + "' must be a code from 0 to " + std::to_string(end - 1) + ", got " + std::to_string(code));
+  return code;
+}
+
 Kind kindOfElement(const c10::TypePtr& type, bool list) {
   switch (type->kind()) {
     case c10::TypeKind::TensorType: return list ? Kind::TensorList : Kind::Tensor;
@@ -96,6 +104,9 @@ Kind kindOfElement(const c10::TypePtr& type, bool list) {
     case c10::TypeKind::BoolType: return list ? Kind::BoolList : Kind::Bool;
     case c10::TypeKind::NumberType: return list ? Kind::ScalarList : Kind::Scalar;
     case c10::TypeKind::StringType: return list ? Kind::StringList : Kind::String;
+    case c10::TypeKind::ScalarTypeType: return list ? Kind::Unsupported : Kind::Dtype;
+    case c10::TypeKind::LayoutType: return list ? Kind::Unsupported : Kind::Layout;
+    case c10::TypeKind::MemoryFormatType: return list ? Kind::Unsupported : Kind::MemoryFormat;
     case c10::TypeKind::DeviceObjType: return list ? Kind::Unsupported : Kind::Device;
     case c10::TypeKind::GeneratorType: return list ? Kind::Unsupported : Kind::Generator;
     case c10::TypeKind::OptionalType:
@@ -116,6 +127,9 @@ c10::IValue toIValue(napi_env env, Environment& environment, const ArgumentPlan&
     case Kind::String: return c10::IValue(stringFrom(env, value, what));
     case Kind::Device: return c10::IValue(c10::Device(stringFrom(env, value, what)));
     case Kind::Generator: return c10::IValue(generatorAt(env, environment, value, what));
+    case Kind::Dtype: return c10::IValue(static_cast<int64_t>(dtypeFrom(env, value, what)));
+    case Kind::Layout: return c10::IValue(codeFrom(env, value, what, static_cast<int64_t>(c10::Layout::NumOptions)));
+    case Kind::MemoryFormat: return c10::IValue(codeFrom(env, value, what, static_cast<int64_t>(c10::MemoryFormat::NumOptions)));
     case Kind::IntList: return integersToIValue(env, plan, value);
     case Kind::Unsupported: throw ArgumentError(std::string("argument '") + what + "' has a type that cannot be given from JavaScript");
     default: return listToIValue(env, environment, plan, value);
@@ -127,7 +141,8 @@ c10::IValue toIValue(napi_env env, Environment& environment, const ArgumentPlan&
 ArgumentPlan planArgument(const c10::Argument& argument) {
   ArgumentPlan plan;
   plan.name = argument.name();
-  c10::TypePtr type = argument.type();
+  // Not type(), in which dtypes, layouts and memory formats are plain integers.
+  c10::TypePtr type = argument.real_type();
   if (auto optional = type->cast<c10::OptionalType>()) {
     plan.optional = true;
     type = optional->getElementType();
@@ -222,10 +237,16 @@ std::vector<at::Tensor> tensorsFrom(napi_env env, Environment& environment, napi
   return list;
 }
 
-c10::ScalarType dtypeFrom(napi_env env, napi_value value) {
-  const int64_t code = integerFrom(env, value, "dtype");
-  if (code < 0 || code >= static_cast<int64_t>(c10::ScalarType::NumOptions)) throw ArgumentError("argument 'dtype' is not a known dtype");
-  return static_cast<c10::ScalarType>(code);
+c10::ScalarType dtypeFrom(napi_env env, napi_value value, const char* what) {
+  napi_valuetype type;
+  check(napi_typeof(env, value, &type));
+  if (type == napi_string) {
+    const std::string name = stringFrom(env, value, what);
+    for (int code = 0; code < static_cast<int>(c10::ScalarType::Undefined); ++code)
+      if (name == nameOf(static_cast<c10::ScalarType>(code))) return static_cast<c10::ScalarType>(code);
+    throw ArgumentError(std::string("argument '") + what + "': unknown dtype \"" + name + "\"");
+  }
+  return static_cast<c10::ScalarType>(codeFrom(env, value, what, static_cast<int64_t>(c10::ScalarType::Undefined)));
 }
 
 bool isNothing(napi_env env, napi_value value) {

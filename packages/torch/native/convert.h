@@ -25,7 +25,7 @@ constexpr double kMaxSafeInteger = 9007199254740991.0;
 
 /** How one schema argument is read; computed once when the operator is bound. */
 enum class Kind : uint8_t {
-  Tensor, Int, Float, Bool, Scalar, String, Device, Generator,
+  Tensor, Int, Float, Bool, Scalar, String, Device, Generator, Dtype, Layout, MemoryFormat,
   TensorList, OptionalTensorList, IntList, FloatList, BoolList, ScalarList, StringList, Unsupported,
 };
 
@@ -59,7 +59,8 @@ bool boolFrom(napi_env env, napi_value value, const char* what);
 std::string stringFrom(napi_env env, napi_value value, const char* what);
 std::vector<int64_t> integersFrom(napi_env env, napi_value value, const char* what);
 std::vector<at::Tensor> tensorsFrom(napi_env env, Environment& environment, napi_value value, const char* what);
-c10::ScalarType dtypeFrom(napi_env env, napi_value value);
+/** By its code in c10, or by its name here. */
+c10::ScalarType dtypeFrom(napi_env env, napi_value value, const char* what = "dtype");
 /** A dtype's name in TypeScript; libtorch's own for those that have none there. */
 const char* nameOf(c10::ScalarType dtype);
 bool isNothing(napi_env env, napi_value value);

@@ -8,7 +8,7 @@
 
 #include <algorithm>
 #include <sstream>
-#include <unordered_map>
+#include "guards.h"
 
 namespace hearth {
 
@@ -28,6 +28,7 @@ struct Operator {
   bool isAten = false;
   /** Among the arguments is a list of tensors. */
   bool takesLists = false;
+  Guard guard = nullptr;
 };
 
 /**
@@ -109,6 +110,7 @@ bool mayRecord(const Operator& op, const std::vector<c10::IValue>& stack) {
 }
 
 void run(const Operator& op, std::vector<c10::IValue>& stack) {
+  if (op.guard != nullptr) op.guard(stack);
   if (mayRecord(op, stack)) {
     op.handle.callBoxed(&stack);
   } else {
@@ -145,6 +147,7 @@ Operator* findOperator(const std::string& name, const std::string& overload) {
   if (!handle.has_value()) return nullptr;
   auto* op = new Operator{overload.empty() ? name : name + "." + overload, *handle, {}};
   op->isAten = name.rfind("aten::", 0) == 0;
+  op->guard = guardOf(op->name);
   const c10::FunctionSchema& schema = handle->schema();
   for (const c10::Argument& argument : schema.arguments()) {
     op->arguments.push_back(planArgument(argument));

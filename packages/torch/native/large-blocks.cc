@@ -51,6 +51,7 @@ Region LargeBlocks::take(size_t bytes) {
   std::vector<Region> evicted;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
+    refuseBeyondLimit(bytes);
     const Region found = reuse(bytes);
     if (found.data != nullptr) return found;
     evictFor(bytes, evicted);
@@ -103,6 +104,11 @@ Region LargeBlocks::remove(Waitings::iterator waiting) {
   return region;
 }
 
+void LargeBlocks::refuseBeyondLimit(size_t bytes) {
+  TORCH_CHECK(bytes <= limit_ && live_ <= limit_ - bytes, "cannot allocate ", inWords(bytes), " of memory: ", inWords(live_),
+              " of the limit of ", inWords(limit_), " are in use");
+}
+
 /** Linux grants any request and kills a process later, when it touches the pages: an error now is better. */
 void LargeBlocks::refuseBeyondMachine(size_t bytes) {
   {
@@ -124,6 +130,11 @@ void LargeBlocks::clear() {
     while (!waiting_.empty()) regions.push_back(remove(waiting_.begin()));
   }
   unmapAll(regions);
+}
+
+void LargeBlocks::setLimit(size_t bytes) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  limit_ = bytes;
 }
 
 size_t LargeBlocks::cached() {

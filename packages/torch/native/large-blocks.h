@@ -27,6 +27,9 @@ class LargeBlocks {
 
   size_t cached();
 
+  /** Requests are refused that would bring the bytes in use above this. */
+  void setLimit(size_t bytes);
+
  private:
   struct Waiting {
     char* data;
@@ -36,6 +39,7 @@ class LargeBlocks {
 
   Region reuse(size_t bytes);
   void evictFor(size_t bytes, std::vector<Region>& evicted);
+  void refuseBeyondLimit(size_t bytes);
   void refuseBeyondMachine(size_t bytes);
   void countLive(size_t bytes);
   Region remove(Waitings::iterator waiting);
@@ -49,6 +53,7 @@ class LargeBlocks {
   /** Bytes mapped since the machine's memory was last looked at. */
   size_t unchecked_ = 0;
   uint64_t clock_ = 0;
+  size_t limit_ = SIZE_MAX;
 };
 
 }  // namespace hearth

@@ -90,6 +90,7 @@ napi_value initialise(napi_env env, napi_value exports) {
       entry<reportMemory>("reportMemory"),
       entry<memoryStats>("memoryStats"),
       entry<resetPeakMemory>("resetPeakMemory"),
+      entry<setMemoryLimit>("setMemoryLimit"),
       entry<releaseCachedMemory>("releaseCachedMemory"),
   };
   napi_define_properties(env, exports, sizeof(table) / sizeof(table[0]), table);

@@ -110,6 +110,14 @@ napi_value resetPeakMemory(napi_env env, napi_callback_info) {
   return undefinedValue(env);
 }
 
+/** `setMemoryLimit(bytes)`; negative for none. */
+napi_value setMemoryLimit(napi_env env, napi_callback_info info) {
+  Arguments<1> arguments(env, info);
+  const int64_t bytes = integerFrom(env, arguments[0], "bytes");
+  setMemoryLimit(bytes < 0 ? SIZE_MAX : static_cast<size_t>(bytes));
+  return undefinedValue(env);
+}
+
 napi_value releaseCachedMemory(napi_env env, napi_callback_info) {
   releaseCachedMemory();
   return undefinedValue(env);

@@ -17,6 +17,7 @@ napi_value releaseGenerator(napi_env env, napi_callback_info info);
 napi_value reportMemory(napi_env env, napi_callback_info info);
 napi_value memoryStats(napi_env env, napi_callback_info info);
 napi_value resetPeakMemory(napi_env env, napi_callback_info info);
+napi_value setMemoryLimit(napi_env env, napi_callback_info info);
 napi_value releaseCachedMemory(napi_env env, napi_callback_info info);
 
 }  // namespace hearth

@@ -18,6 +18,7 @@ export {
   numThreads,
   releaseCachedMemory,
   resetPeakMemory,
+  setMemoryLimit,
   setNumThreads,
   torchVersion,
   type MemoryStats,

@@ -62,6 +62,8 @@ export interface Native {
   reportMemory(deltaBytes: number): void
   memoryStats(): [liveTensors: number, liveBytes: number, allocated: number, peak: number, cached: number]
   resetPeakMemory(): void
+  /** Negative for no limit. */
+  setMemoryLimit(bytes: number): void
   releaseCachedMemory(): void
 }
 

@@ -200,6 +200,7 @@ const $rand_generator = bind('aten::rand', 'generator')
 const $rand = bind('aten::rand', '')
 const $randn_generator = bind('aten::randn', 'generator')
 const $randn = bind('aten::randn', '')
+const $randint_low_generator = bind('aten::randint', 'low_generator')
 const $randperm_generator = bind('aten::randperm', 'generator')
 const $eye = bind('aten::eye', '')
 const $linspace = bind('aten::linspace', '')
@@ -1310,6 +1311,26 @@ export function randn(
     )
   }
   return wrap($randn(size, optional(options?.dtype, dtypeCode), undefined, options?.device))
+}
+
+/** `aten::randint.low_generator` */
+export function randint(
+  low: number,
+  high: number,
+  size: readonly number[],
+  options?: { generator?: Generator; dtype?: DType; device?: Device },
+): Tensor {
+  return wrap(
+    $randint_low_generator(
+      low,
+      high,
+      size,
+      options?.generator?.handle,
+      optional(options?.dtype, dtypeCode),
+      undefined,
+      options?.device,
+    ),
+  )
 }
 
 /** `aten::randperm.generator` */

@@ -39,6 +39,15 @@ export function memoryStats(): MemoryStats {
 /** Starts `peakBytes` anew from what is allocated now. */
 export const resetPeakMemory = (): void => native.resetPeakMemory()
 
+/**
+ * Refuses requests that would bring CPU tensors above this many bytes, those below 256 KiB not counted: for a process
+ * that shares its machine. Without a limit, what the machine has left is one.
+ * @param bytes undefined for no limit
+ */
+export function setMemoryLimit(bytes: number | undefined): void {
+  native.setMemoryLimit(bytes === undefined ? -1 : Math.max(0, Math.floor(bytes)))
+}
+
 /** Gives freed memory that is kept for the next tensors back to the system: for a process that goes on to something else. */
 export const releaseCachedMemory = (): void => native.releaseCachedMemory()
 

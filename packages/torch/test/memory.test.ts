@@ -9,6 +9,7 @@ import {
   releaseCachedMemory,
   resetPeakMemory,
   scope,
+  setMemoryLimit,
   TorchError,
   zeros,
 } from '@hearth/torch'
@@ -109,6 +110,22 @@ describe('a request beyond the machine', () => {
     expect(x.sum().item()).toBe(1000)
     x.dispose()
   })
+})
+
+test('a limit is kept, and lifted', () => {
+  const used = memoryStats().allocatedBytes
+  setMemoryLimit(used + 64 * MEBIBYTE)
+  const message = /cannot allocate 0\.1 GiB of memory: 0\.0 GiB of the limit of 0\.1 GiB are in use/
+  expect(() => zeros([32 * MEBIBYTE])).toThrow(message)
+  scope(() =>
+    expect(
+      zeros([8 * MEBIBYTE])
+        .sum()
+        .item(),
+    ).toBe(0),
+  )
+  setMemoryLimit(undefined)
+  scope(() => expect(zeros([32 * MEBIBYTE]).numel).toBe(32 * MEBIBYTE))
 })
 
 test('HEARTH_ALLOCATOR=system leaves the memory to libtorch', () => {
