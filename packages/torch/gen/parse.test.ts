@@ -1,6 +1,11 @@
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
+import { readOperators } from './operators.js'
 import { parseSchema } from './parse.js'
+
+const folder = new URL('../schema/', import.meta.url)
+const dumps = readdirSync(folder).filter((name) => name.startsWith('aten-'))
+const linesOf = (dump: string) => readFileSync(new URL(dump, folder), 'utf8').trim().split('\n')
 
 describe('parseSchema', () => {
   test('reads name, overload, defaults and the star', () => {
@@ -53,11 +58,20 @@ describe('parseSchema', () => {
     expect(() => parseSchema('aten::f(1x) -> ()')).toThrow(/not a schema argument: 1x/)
   })
 
-  test('reads every operator of the dump', () => {
-    const lines = readFileSync(new URL('../schema/aten-1.13.txt', import.meta.url), 'utf8')
-      .trim()
-      .split('\n')
+  test.each(dumps)('reads every operator of %s', (dump) => {
+    const lines = linesOf(dump)
     expect(lines.length).toBeGreaterThan(2000)
     for (const line of lines) expect(line.startsWith(parseSchema(line).name)).toBe(true)
   })
+})
+
+test.each(dumps)('%s has every operator that gets a typed function, and its arguments where they were', (dump) => {
+  const lines = new Map(linesOf(dump).map((line) => [line.slice(0, line.indexOf('(')), parseSchema(line)]))
+  for (const { entry, schemas } of readOperators())
+    schemas.forEach((schema, i) => {
+      const found = lines.get(entry.overloads[i]!)?.arguments.map(({ name }) => name)
+      expect(found?.slice(0, schema.arguments.length), entry.overloads[i]).toEqual(
+        schema.arguments.map(({ name }) => name),
+      )
+    })
 })

@@ -17,6 +17,22 @@ const SPELLINGS: Record<string, string> = {
 }
 const SPELLED = new RegExp(`\\b(?:torch\\.|CPU)?(${Object.keys(SPELLINGS).join('|')})(?:Tensor|Type)?\\b`, 'g')
 
+// The same as C++ spells them, in one message of libtorch 2.x.
+const IN_CPP: Record<string, string> = {
+  'unsigned char': 'uint8',
+  'signed char': 'int8',
+  short: 'int16',
+  'short int': 'int16',
+  int: 'int32',
+  long: 'int64',
+  'long int': 'int64',
+  'c10::Half': 'float16',
+  float: 'float32',
+  double: 'float64',
+  'c10::BFloat16': 'bfloat16',
+}
+const SPELLED_IN_CPP = /(to have the same dtype, but got: )(.+?) != (.+)/
+
 interface Rewording {
   found: RegExp
   text: (...groups: string[]) => string
@@ -57,4 +73,8 @@ export function makeError(kind: string, message: string, operator: string): Erro
   return new TorchError(respell(message), named)
 }
 
-const respell = (message: string) => message.replace(SPELLED, (_, name: string) => SPELLINGS[name]!)
+function respell(message: string): string {
+  return message
+    .replace(SPELLED_IN_CPP, (_, text: string, a: string, b: string) => `${text}${IN_CPP[a] ?? a} != ${IN_CPP[b] ?? b}`)
+    .replace(SPELLED, (_, name: string) => SPELLINGS[name]!)
+}
