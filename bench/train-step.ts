@@ -1,5 +1,6 @@
 // One side of the training benchmark: a trainer on GPT-2 over fixed random tokens. Not a benchmark by itself.
 import type { DType } from '@hearth/torch'
+import type { TextBatch } from 'hearth/data'
 import { createModel } from 'hearth/models'
 import { adamw } from 'hearth/optim'
 import { nextToken, Trainer } from 'hearth/train'
@@ -24,10 +25,11 @@ export class TrainStep {
     this.parameters = countParameters(model.weights)
     const ids = (salt: number) =>
       Int32Array.from({ length: batch * sequenceLength }, (_, i) => (i * 7919 + salt) % 50257)
+    const shape: TextBatch['shape'] = [batch, sequenceLength]
     const trainer = new Trainer({
       weights: model.weights,
       objective: nextToken(model),
-      batches: { slotAt: (step) => ({ inputs: ids(step), targets: ids(step + 7919), shape: [batch, sequenceLength] }) },
+      batches: { slotAt: (step) => ({ inputs: ids(step), targets: ids(step + 7919), shape }) },
       optimizer: adamw({ weightDecay: 0.1 }),
       schedule: () => 6e-4,
       slots: 1,

@@ -165,6 +165,14 @@ describe('mistakes are told before anything is made', () => {
     await expect(startRun(both, { dir: join(root, 'both') })).rejects.toThrow(/nothing\.txt[^]*sequenceLength/)
   })
 
+  test('two sources that are not there, a folder that is no model and a GPU that is not there, before anything is made', async () => {
+    const dir = join(root, 'early-mistakes')
+    const sources = ['first.txt', 'second.txt'].map((name) => ({ path: join(root, name) }))
+    const wrong = config('wrong', { device: 'cuda:7', model: { folder: join(root, 'no-model') }, data: { sources } })
+    await expect(startRun(wrong, { dir })).rejects.toThrow(/first\.txt[^]*second\.txt[^]*no-model[^]*cuda:7/)
+    expect(existsSync(dir)).toBe(false)
+  })
+
   test('a configuration that was changed under a run', async () => {
     const dir = await stoppedAt('changed', 4)
     const path = runPaths(dir).config

@@ -12,8 +12,8 @@ const source = z.strictObject({
   weight: z
     .number()
     .positive()
-    .default(1)
-    .describe('share of the tokens that come from this source, relative to the others'),
+    .optional()
+    .describe('share of the tokens that come from this source, relative to the others; its size when it is not given'),
   heldOutFraction: fraction
     .optional()
     .describe('share of this source kept for measuring, in place of that of all sources'),

@@ -1,6 +1,6 @@
 // A run from its configuration to an exported model: prepare the data, train with hooks, stop at any step and resume
 // with the same bits. Not here: how a step is done (trainer.ts), what is saved and measured (session.ts).
-import { hasFastBfloat16, HearthError, type DType } from '@hearth/torch'
+import { ConfigError, cudaDeviceCount, hasFastBfloat16, HearthError, type DType } from '@hearth/torch'
 import type { Tokenizer } from '../data/index.js'
 import type { LanguageModel } from '../models/index.js'
 import { resolveConfig, type RunConfig } from './config.js'
@@ -9,6 +9,7 @@ import { runHooks, type Hook } from './hooks.js'
 import type { Report, RunResult } from './run-events.js'
 import { createRun, openRun, type Run } from './run-folder.js'
 import type { RunLog } from './run-folder-log.js'
+import { allOrMistakes } from './mistakes.js'
 import { optimizerOf, scheduleOf } from './optimizer.js'
 import { checkModel, Session } from './session.js'
 import { checkTextSources, prepareText } from './text-data.js'
@@ -47,20 +48,23 @@ export async function startRun(config: RunConfig, options: RunOptions & { dir: s
 }
 
 /** Every mistake that can be seen before work starts, together. */
-async function findMistakes(config: RunConfig): Promise<void> {
-  const checks = [
+function findMistakes(config: RunConfig): Promise<void> {
+  return allOrMistakes([
     () => checkTextSources(config),
     () => checkModel(config),
+    () => checkDevice(config),
     () => optimizerOf(config, 'float32'),
     () => scheduleOf(config),
-  ]
-  const mistakes = (await Promise.allSettled(checks.map((check) => Promise.resolve().then<unknown>(check)))).flatMap(
-    (check) => (check.status === 'rejected' ? [check.reason as Error] : []),
-  )
-  const unexpected = mistakes.find((mistake) => !(mistake instanceof HearthError))
-  if (unexpected) throw unexpected
-  if (mistakes.length > 1) throw new HearthError(mistakes.map(({ message }) => message).join('\n'))
-  if (mistakes.length === 1) throw mistakes[0]!
+  ])
+}
+
+function checkDevice({ device }: RunConfig): void {
+  const found = cudaDeviceCount()
+  const wanted = device === 'cpu' ? 0 : Number(device.split(':')[1] ?? 0) + 1
+  if (wanted > found)
+    throw new ConfigError('configuration', [
+      { path: 'device', message: `${device} is not there: this libtorch sees ${found} GPUs` },
+    ])
 }
 
 /**

@@ -42,8 +42,10 @@ function newConfig({ model }: RunConfig): Record<string, unknown> {
  * @throws ConfigError when it is impossible, or reads less than a sequence at once
  */
 export function checkModel(config: RunConfig): void {
-  if (config.model.folder !== undefined) return
-  const { family, config: shape } = configure(newConfig(config), 'model.config')
+  const { folder } = config.model
+  // Weights are mapped, not read: a folder is looked at in milliseconds.
+  const { family, config: shape } =
+    folder === undefined ? configure(newConfig(config), 'model.config') : loadModel(folder)
   const { contextLength } = family.shape(shape)
   const { sequenceLength } = config
   if (sequenceLength > contextLength)

@@ -16,6 +16,7 @@ import {
   type TextBatch,
 } from '../data/index.js'
 import type { RunConfig } from './config.js'
+import { allOrMistakes } from './mistakes.js'
 import type { Report } from './run-events.js'
 import type { StepBatches } from './trainer.js'
 
@@ -44,8 +45,14 @@ const HELD_OUT_TOKENS = 4096
  * @throws DataError listing everything that is wrong with them
  */
 export async function checkTextSources({ data, tokenizer }: RunConfig): Promise<void> {
-  for (const { path, textColumn } of data.sources) await checkDocuments([path], { textColumn })
-  if (tokenizer.path !== undefined) await Tokenizer.load(tokenizer.path)
+  await allOrMistakes([
+    ...data.sources.map(
+      ({ path, textColumn }) =>
+        () =>
+          checkDocuments([path], { textColumn }),
+    ),
+    async () => tokenizer.path !== undefined && (await Tokenizer.load(tokenizer.path)),
+  ])
 }
 
 /**
@@ -66,7 +73,7 @@ export async function prepareText(config: RunConfig, folder: string, options: Pr
   const { batch, sequenceLength, seed } = config
   const datasets = train.map((shards, i) => ({
     shards,
-    ...(train.length > 1 && { weight: config.data.sources[i]!.weight }),
+    ...weightOf(config, i),
   }))
   const sizes = { batch: Math.max(1, Math.floor(HELD_OUT_TOKENS / sequenceLength)), sequenceLength }
   return {
@@ -78,6 +85,12 @@ export async function prepareText(config: RunConfig, folder: string, options: Pr
     heldOutTokens: total('tokens'),
     bytesPerToken: heldOut.length === 0 ? undefined : total('textBytes') / total('tokens'),
   }
+}
+
+/** Its share as configured; by its number of tokens when it is not. */
+function weightOf(config: RunConfig, index: number): { weight?: number } {
+  const { weight } = config.data.sources[index]!
+  return weight === undefined ? {} : { weight }
 }
 
 /** The run's own copy when there is one; else the one that is named; else one trained on the training documents. */
