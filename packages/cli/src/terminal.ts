@@ -22,9 +22,12 @@ export interface Terminal {
   exitCode: number
 }
 
+// Undefined where it is none: that would make picocolors decide by itself, and colour the logs of CI services.
+const isTerminal = (stream: { isTTY?: boolean }): boolean => stream.isTTY ?? false
+
 const colorsOf = (stream: NodeJS.WriteStream): Colors =>
   // https://no-color.org: present and not empty, whatever its value.
-  pc.createColors(stream.isTTY && (process.env.NO_COLOR ?? '') === '' && process.env.TERM !== 'dumb')
+  pc.createColors(isTerminal(stream) && (process.env.NO_COLOR ?? '') === '' && process.env.TERM !== 'dumb')
 
 /** The terminal of this process. */
 export function processTerminal(): Terminal {
@@ -36,7 +39,7 @@ export function processTerminal(): Terminal {
     note: (text) => stderr.write(`${text}\n`),
     colors: colorsOf(stdout),
     noteColors: colorsOf(stderr),
-    interactive: stderr.isTTY && process.env.TERM !== 'dumb',
+    interactive: isTerminal(stderr) && process.env.TERM !== 'dumb',
     exitCode: 0,
   }
 }

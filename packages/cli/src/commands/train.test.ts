@@ -28,7 +28,7 @@ describe('hearth train --dry-run', () => {
   test.each(recipes.map(({ name }) => name))('prints the whole configuration of %s', async (name) => {
     const config = await dryRun(name, 'texts/')
     expect(config.name).toBe(name)
-    expect(config.data.sources).toEqual([{ path: 'texts/', weight: 1, textColumn: 'text' }])
+    expect(config.data.sources).toEqual([{ path: 'texts/', textColumn: 'text' }])
   })
 
   test('a path that is no recipe is data for spark', async () => {
