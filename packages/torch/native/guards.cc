@@ -1,4 +1,4 @@
-// See guards.h.
+// See guards.h. Guards read the arguments by their place in the schema, which is the same in all supported versions.
 #include "guards.h"
 
 #include <ATen/ATen.h>
@@ -69,10 +69,43 @@ void layerNormBackward(const Stack& arguments) {
   }
 }
 
+/** More would take minutes and gigabytes to make, outside all limits on tensors, and nobody can hold them. */
+constexpr int64_t kMostPieces = int64_t{1} << 20;
+
+void checkPieces(int64_t pieces) {
+  if (pieces > kMostPieces) throw ArgumentError("would make " + std::to_string(pieces) + " tensors, expected at most 2^20");
+}
+
+/** The size of a tensor along the dimension at that place; -1 where that is no dimension, which the operator will say. */
+int64_t sizeAlong(const Stack& arguments, size_t dimIndex) {
+  const at::Tensor& tensor = arguments[0].toTensor();
+  int64_t dim = arguments[dimIndex].toInt();
+  if (dim < 0) dim += tensor.dim();
+  return tensor.defined() && dim >= 0 && dim < tensor.dim() ? tensor.size(dim) : -1;
+}
+
+/** (self, chunks, dim): an empty dimension gives as many pieces as are asked for. */
+void chunk(const Stack& arguments) {
+  if (sizeAlong(arguments, 2) == 0) checkPieces(arguments[1].toInt());
+  else checkPieces(std::min(arguments[1].toInt(), sizeAlong(arguments, 2)));
+}
+
+/** (self, split_size, dim) */
+void split(const Stack& arguments) {
+  const int64_t size = arguments[1].toInt();
+  if (size > 0) checkPieces(sizeAlong(arguments, 2) / size);
+}
+
+/** (self, dim) */
+void unbind(const Stack& arguments) { checkPieces(sizeAlong(arguments, 1)); }
+
 const std::unordered_map<std::string, Guard>& guards() {
   static const auto* table = new std::unordered_map<std::string, Guard>{
       {"aten::embedding_dense_backward", embeddingBackward},
       {"aten::searchsorted.Tensor", searchsorted},
+      {"aten::chunk", chunk},
+      {"aten::split.Tensor", split},
+      {"aten::unbind.int", unbind},
       {"aten::_softmax_backward_data", softmaxBackward},
       {"aten::_log_softmax_backward_data", softmaxBackward},
       {"aten::native_layer_norm_backward", layerNormBackward},

@@ -1,5 +1,5 @@
-// Checks that some of libtorch's CPU kernels leave out: with wrong indices or shapes they write beyond their memory.
-// Found by the fuzzer (test/fuzz.ts); each says what the kernel does without it.
+// Checks that some of libtorch's CPU kernels leave out: with wrong indices or shapes they write beyond their memory, with
+// some sizes they take all of it. Found by the fuzzer (test/fuzz.ts); each says what the kernel does without it.
 #pragma once
 #include <ATen/core/ivalue.h>
 

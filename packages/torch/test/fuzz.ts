@@ -2,7 +2,7 @@
 // processes. A call may give a result or throw a HearthError or TypeError; whatever ends the process is a fault.
 //   npm run fuzz -- --seed 1 --seconds 60
 import { spawn } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -10,6 +10,9 @@ import { parseArgs } from 'node:util'
 
 /** A call that hangs for so long counts as a fault. */
 const PATIENCE_SECONDS = 60
+
+/** A call that takes all memory fails, instead of having the system end something else: 8 GiB, where there are limits. */
+const LIMITED = 'ulimit -d 8388608 2>/dev/null; exec "$0" "$@"'
 
 export interface Fault {
   /** `SIGSEGV`, `exit 3`, `hang`. */
@@ -30,18 +33,9 @@ interface Ended {
 }
 
 function runChild(journal: string, seed: number, seconds: number): Promise<Ended> {
-  const child = spawn(
-    process.execPath,
-    [
-      '--import',
-      'tsx',
-      fileURLToPath(new URL('fuzz/child.ts', import.meta.url)),
-      journal,
-      String(seed),
-      String(seconds),
-    ],
-    { stdio: ['ignore', 'pipe', 'pipe'] },
-  )
+  const script = fileURLToPath(new URL('fuzz/child.ts', import.meta.url))
+  const command = [process.execPath, '--import', 'tsx', script, journal, String(seed), String(seconds)]
+  const child = spawn('sh', ['-c', LIMITED, ...command], { stdio: ['ignore', 'pipe', 'pipe'] })
   let output = ''
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (text: Buffer) => (output += text.toString()))
   return new Promise((resolve) => {
@@ -75,7 +69,7 @@ export async function fuzz(
         next = Number(done[1])
         continue
       }
-      const call = readFileSync(journal, 'utf8').trim()
+      const call = existsSync(journal) ? readFileSync(journal, 'utf8').trim() : ''
       if (call === '') throw new Error(`the fuzzer itself failed (${how}):\n${output}`)
       const fault = { how, call, output: output.trim().slice(-2000) }
       result.faults.push(fault)
