@@ -12,7 +12,10 @@ interface Weights {
 const objective: Objective<Weights, number> = {
   name: 'regression',
   loss: (weights, batch) => {
-    const x = tensor(Array.from({ length: 64 }, (_, i) => Math.sin(batch + i)), { shape: [8, 8] })
+    const x = tensor(
+      Array.from({ length: 64 }, (_, i) => Math.sin(batch + i)),
+      { shape: [8, 8] },
+    )
     return x.matmul(weights.up).relu().matmul(weights.down).sub(1).square().mean()
   },
   size: () => 8,
