@@ -3,9 +3,6 @@ import type { RunConfigInput } from 'hearth/train'
 import { addresses, novel } from './quickstart-corpus.js'
 import { spark } from './spark.js'
 
-/** The addresses are nine times as long as the novel: every text is read about as often. */
-const SHARE_OF_ADDRESSES = 9
-
 /** `spark` for a few minutes on two cores. `steps` is the most: `hearth quickstart` does fewer where they take longer. */
 export function quickstart(): RunConfigInput {
   return {
@@ -20,7 +17,7 @@ export function quickstart(): RunConfigInput {
     data: {
       // What is held out, and measured, is addresses.
       sources: [
-        { path: addresses().path, weight: SHARE_OF_ADDRESSES, heldOutFraction: 0.04 },
+        { path: addresses().path, heldOutFraction: 0.04 },
         { path: novel().path, heldOutFraction: 0 },
       ],
     },

@@ -131,6 +131,10 @@ export function resolveConfig(input: unknown, where = 'configuration'): RunConfi
 function crossChecks(config: RunConfig): ConfigIssue[] {
   const issues: ConfigIssue[] = []
   const say = (path: string, message: string) => issues.push({ path, message })
+  // Without weights a source counts by its tokens: a scale that weights of one's own do not share.
+  const weighed = config.data.sources.filter(({ weight }) => weight !== undefined).length
+  if (weighed > 0 && weighed < config.data.sources.length)
+    say('data.sources', `${weighed} of ${config.data.sources.length} have a weight; give all of them one, or none`)
   if (config.batch % config.slots !== 0) say('slots', `${config.slots} does not divide batch ${config.batch}`)
   if (config.schedule.warmupSteps >= config.steps)
     say('schedule.warmupSteps', `${config.schedule.warmupSteps} is not below steps (${config.steps})`)
