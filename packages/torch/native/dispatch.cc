@@ -134,9 +134,7 @@ napi_value callOperator(napi_env env, napi_callback_info info) {
     CallStack stack(environment);
     readArguments(env, environment, op, values, count, stack.values);
     run(op, stack.values);
-    napi_value result = wrapResults(env, environment, op, stack.values);
-    if (!environment.warnings.pending.empty()) sayWarnings(env, environment);
-    return result;
+    return wrapResults(env, environment, op, stack.values);
   } catch (...) {
     rethrowInJavaScript(env, op.name, describeArguments(env, environment, op, values, std::min(count, Size)));
     return nullptr;
