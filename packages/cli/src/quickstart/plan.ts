@@ -7,9 +7,9 @@ import { applySettings } from '../settings.js'
 import { secondsPerStep } from './speed.js'
 
 /** Tokenizer, tokens, measuring and the sample, in seconds on two cores: what training cannot have. */
-const OTHER_WORK_SECONDS = 45
+const OTHER_WORK_SECONDS = 70
 /** Checkpoints and measurements between the steps. */
-const SHARE_BETWEEN_STEPS = 0.04
+const SHARE_BETWEEN_STEPS = 0.06
 const FEWEST_STEPS = 20
 
 export interface QuickstartPlan {
