@@ -1,9 +1,10 @@
-// Compiling the native sources: one object a file, as many at a time as there are cores and memory for, and only those
+// Compiling the native sources: one object a file (one a form for kernels), as many at a time as there are cores and memory for, and only those
 // whose source or included headers (of ours) differ in content from what their object was made of.
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs'
 import { availableParallelism, freemem } from 'node:os'
 import { join, relative } from 'node:path'
 import { contentHash, listFiles, readJson, writeJson } from './fingerprint.mjs'
+import { formsOf } from './forms.mjs'
 import { nativeBuild, nativeSources, root } from './paths.mjs'
 import { preparePrelude } from './prelude.mjs'
 import { SetupError, step } from './progress.mjs'
@@ -16,36 +17,44 @@ const MEMORY_PER_COMPILER = 1.5 * 2 ** 30
 /** Compiles what changed and returns the paths of all objects. */
 export async function compileObjects(compiler, flags, libtorchVersion) {
   mkdirSync(objectFolder, { recursive: true })
-  const sources = listFiles(nativeSources, (name) => name.endsWith('.cc'))
+  const sources = listFiles(nativeSources, (name) => name.endsWith('.cc')).flatMap(compilationsOf)
   const facts = { compiler: [compiler.path, compiler.version], flags, libtorchVersion }
   const record = readJson(recordFile) ?? {}
-  const isCurrent = (source) => {
-    const made = record[relative(root, source)]
-    return (
-      made && existsSync(objectOf(source)) && made.deps.every(existsSync) && contentHash(made.deps, facts) === made.hash
-    )
+  const isCurrent = ({ object, own }) => {
+    const made = record[relative(root, object)]
+    if (!made || !existsSync(object) || !made.deps.every(existsSync)) return false
+    return contentHash(made.deps, { ...facts, own }) === made.hash
   }
   const stale = sources.filter((source) => !isCurrent(source))
   if (stale.length > 0) {
     const prelude = await preparePrelude(nativeBuild, compiler, flags, libtorchVersion)
-    const task = { compiler, flags: [...flags, ...prelude], facts, record }
+    const task = { compiler, flags, prelude, facts, record }
     const label = `compiling ${stale.length} of ${sources.length} native files against libtorch ${libtorchVersion}`
     await step(label, () => compileAll(stale, task))
   }
   removeOthers(sources)
-  return sources.map(objectOf)
+  return sources.map(({ object }) => object)
 }
 
-const objectOf = (source) => join(objectFolder, `${relative(nativeSources, source).replaceAll('/', '--')}.o`)
+/** The objects that a source becomes, each with flags of its own. */
+function compilationsOf(source) {
+  const name = relative(nativeSources, source).replaceAll('/', '--')
+  return formsOf(source).map(({ form, flags }) => ({
+    source,
+    object: join(objectFolder, form === undefined ? `${name}.o` : `${name}.${form}.o`),
+    own: flags,
+    // libtorch's headers stay out of kernels: their inline functions must not be compiled for one processor alone.
+    wantsPrelude: form === undefined,
+  }))
+}
 
 // The largest first, so that no long one is left for the end with idle cores beside it.
 async function compileAll(stale, task) {
-  const queue = stale.toSorted((a, b) => statSync(b).size - statSync(a).size)
+  const queue = stale.toSorted((a, b) => statSync(b.source).size - statSync(a.source).size)
   const failures = []
   const worker = async () => {
     while (queue.length > 0 && failures.length === 0) {
-      const source = queue.shift()
-      const failure = await compileOne(source, task)
+      const failure = await compileOne(queue.shift(), task)
       if (failure) failures.push(failure)
     }
   }
@@ -55,20 +64,20 @@ async function compileAll(stale, task) {
   if (failures.length > 0) throw failures[0]
 }
 
-async function compileOne(source, { compiler, flags, facts, record }) {
-  const object = objectOf(source)
+async function compileOne({ source, object, own, wantsPrelude }, { compiler, flags, prelude, facts, record }) {
   const partial = `${object}.${process.pid}.tmp`
   const listing = `${partial}.d`
   const start = Date.now()
   try {
-    const args = [...flags, '-MMD', '-MF', listing, '-c', source, '-o', partial]
+    const all = [...flags, ...own, ...(wantsPrelude ? prelude : [])]
+    const args = [...all, '-MMD', '-MF', listing, '-c', source, '-o', partial]
     const { code, output } = await run(compiler.path, args)
     if (code !== 0) return compileError(source, compiler, output)
     const deps = readDependencies(listing)
     renameSync(partial, object)
     // A file saved while the compiler ran may or may not be in the object: leave that one for the next time.
     const settled = deps.every((file) => statSync(file).mtimeMs < start)
-    record[relative(root, source)] = { deps, hash: settled ? contentHash(deps, facts) : '' }
+    record[relative(root, object)] = { deps, hash: settled ? contentHash(deps, { ...facts, own }) : '' }
     writeJson(recordFile, record)
     return undefined
   } finally {
@@ -104,6 +113,6 @@ function compileError(source, compiler, output) {
 
 // Objects of sources that are gone, and what an interrupted compiler left.
 function removeOthers(sources) {
-  const kept = new Set([...sources.map(objectOf), recordFile])
+  const kept = new Set([...sources.map(({ object }) => object), recordFile])
   for (const file of listFiles(objectFolder)) if (!kept.has(file)) rmSync(file, { force: true })
 }

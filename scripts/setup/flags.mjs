@@ -1,5 +1,5 @@
-// The options that the native module is compiled and linked with. Instruction sets are not among them: kernels ask for
-// theirs function by function and choose at run time, so that one module runs on every machine of its architecture.
+// The options that the native module is compiled and linked with. Instruction sets are not among them: kernels are
+// compiled once for each (forms.mjs) and choose at run time, so that one module runs on every machine of its architecture.
 import { inRoot } from './paths.mjs'
 import { bundledOpenmp } from './libtorch.mjs'
 

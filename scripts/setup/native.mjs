@@ -7,6 +7,7 @@ import { compileObjects } from './compile.mjs'
 import { inspectCompiler } from './compiler.mjs'
 import { contentHash, listFiles, readJson, writeJson } from './fingerprint.mjs'
 import { compileFlags, linkFlags } from './flags.mjs'
+import { formsOf } from './forms.mjs'
 import { nativeBuild, nativeModule, nativeSources } from './paths.mjs'
 import { SetupError, step } from './progress.mjs'
 import { lastLines, run } from './subprocess.mjs'
@@ -41,7 +42,7 @@ export function recordBlas(blas) {
 
 function nativeKey(libtorch) {
   const facts = {
-    flags: [compileFlags(libtorch), linkFlags(libtorch)],
+    flags: [compileFlags(libtorch), linkFlags(libtorch), formsOf('.simd.cc')],
     libtorch: [libtorch.library, libtorch.version],
     machine: [process.platform, process.arch],
   }

@@ -7,8 +7,9 @@
 #include <torch/library.h>
 
 #include <cmath>
-#include <cstdlib>
 #include <cstring>
+
+#include "kernels/simd/forms.h"
 
 #if defined(__SSE2__)
 #include <immintrin.h>
@@ -111,11 +112,6 @@ void adamwReference(at::Tensor weight, const at::Tensor& gradient, at::Tensor m,
   m.lerp_(g, 1 - beta1);
   v.mul_(beta2).addcmul_(g, g, 1 - beta2);
   weight.mul_(c.decay).addcdiv_(m, v.sqrt().add_(c.epsilon), -c.stepSize);
-}
-
-bool referenceWanted() {
-  const char* kernels = std::getenv("HEARTH_KERNELS");
-  return kernels != nullptr && std::strcmp(kernels, "reference") == 0;
 }
 
 bool isPlain(const at::Tensor& tensor) { return tensor.scalar_type() == at::kFloat && tensor.is_contiguous() && tensor.device().is_cpu(); }
