@@ -134,7 +134,9 @@ napi_value callOperator(napi_env env, napi_callback_info info) {
     CallStack stack(environment);
     readArguments(env, environment, op, values, count, stack.values);
     run(op, stack.values);
-    return wrapResults(env, environment, op, stack.values);
+    napi_value result = wrapResults(env, environment, op, stack.values);
+    if (!environment.warnings.pending.empty()) sayWarnings(env, environment);
+    return result;
   } catch (...) {
     rethrowInJavaScript(env, op.name, describeArguments(env, environment, op, values, std::min(count, Size)));
     return nullptr;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "handles.h"
+#include "warnings.h"
 
 namespace hearth {
 
@@ -27,6 +28,9 @@ struct Environment {
   Table<std::shared_ptr<Mapping>> mappings;
   /** `(kind, message, operator) => Error`, set by TypeScript when it loads the module. */
   napi_ref makeError = nullptr;
+  /** `(message) => void`, which says a warning. */
+  napi_ref warn = nullptr;
+  WarningCollector warnings;
   /** Room for the arguments of an operator, kept from the last call. */
   std::vector<c10::IValue> spareStack;
 };

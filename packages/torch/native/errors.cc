@@ -1,6 +1,8 @@
 // Turns the exception in flight into a JavaScript error; see errors.h.
 #include "errors.h"
 
+#include <utility>
+
 namespace hearth {
 
 namespace {
@@ -28,6 +30,17 @@ void throwInJavaScript(napi_env env, const char* kind, const std::string& messag
     return;
   }
   makeAndThrow(env, factory, kind, message, operatorName);
+}
+
+void sayWarnings(napi_env env, Environment& environment) {
+  const std::vector<std::string> messages = std::exchange(environment.warnings.pending, {});
+  napi_value listener = nullptr, undefined, message, result;
+  if (environment.warn == nullptr || napi_get_reference_value(env, environment.warn, &listener) != napi_ok) return;
+  napi_get_undefined(env, &undefined);
+  for (const std::string& text : messages) {
+    napi_create_string_utf8(env, text.data(), text.size(), &message);
+    napi_call_function(env, undefined, listener, 1, &message, &result);
+  }
 }
 
 std::string firstWords(const c10::Error& error) {

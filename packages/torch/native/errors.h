@@ -34,10 +34,16 @@ std::string firstWords(const c10::Error& error);
 /** Throws the C++ exception in flight as a JavaScript one, with `context` (an operator's arguments) appended. */
 void rethrowInJavaScript(napi_env env, const std::string& operatorName, const std::string& context);
 
+/** Hands the warnings of this thread to JavaScript. */
+void sayWarnings(napi_env env, Environment& environment);
+
 template <napi_value (*Function)(napi_env, napi_callback_info)>
 napi_value guarded(napi_env env, napi_callback_info info) {
   try {
-    return Function(env, info);
+    napi_value result = Function(env, info);
+    Environment& environment = environmentOf(env);
+    if (!environment.warnings.pending.empty()) sayWarnings(env, environment);
+    return result;
   } catch (...) {
     rethrowInJavaScript(env, "", "");
     return nullptr;

@@ -26,6 +26,14 @@ napi_value setErrorFactory(napi_env env, napi_callback_info info) {
   return undefinedValue(env);
 }
 
+napi_value setWarningListener(napi_env env, napi_callback_info info) {
+  Arguments<1> arguments(env, info);
+  Environment& environment = environmentOf(env);
+  check(napi_create_reference(env, arguments[0], 1, &environment.warn));
+  environment.warnings.listenOnThisThread();
+  return undefinedValue(env);
+}
+
 template <napi_value (*Function)(napi_env, napi_callback_info)>
 napi_property_descriptor entry(const char* name) {
   return {name, nullptr, guarded<Function>, nullptr, nullptr, nullptr, napi_enumerable, nullptr};
@@ -52,6 +60,7 @@ napi_value initialise(napi_env env, napi_value exports) {
   napi_set_instance_data(env, environment, [](napi_env, void* data, void*) { delete static_cast<Environment*>(data); }, nullptr);
   const napi_property_descriptor table[] = {
       entry<setErrorFactory>("setErrorFactory"),
+      entry<setWarningListener>("setWarningListener"),
       entry<bindOperator>("bindOperator"),
       entry<listSchemas>("listSchemas"),
       entry<release>("release"),
@@ -60,7 +69,7 @@ napi_value initialise(napi_env env, napi_value exports) {
       entry<dtypeOf>("dtypeOf"),
       entry<deviceOf>("deviceOf"),
       entry<isContiguous>("isContiguous"),
-      entry<storageBytes>("storageBytes"),
+      entry<watch>("watch"),
       entry<share>("share"),
       entry<fromData>("fromData"),
       entry<dataOf>("dataOf"),
@@ -87,7 +96,7 @@ napi_value initialise(napi_env env, napi_value exports) {
       entry<createGenerator>("createGenerator"),
       entry<seedGenerator>("seedGenerator"),
       entry<releaseGenerator>("releaseGenerator"),
-      entry<reportMemory>("reportMemory"),
+      entry<unwatch>("unwatch"),
       entry<memoryStats>("memoryStats"),
       entry<resetPeakMemory>("resetPeakMemory"),
       entry<setMemoryLimit>("setMemoryLimit"),

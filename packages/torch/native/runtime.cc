@@ -80,13 +80,6 @@ napi_value releaseGenerator(napi_env env, napi_callback_info info) {
   return undefinedValue(env);
 }
 
-napi_value reportMemory(napi_env env, napi_callback_info info) {
-  Arguments<1> arguments(env, info);
-  int64_t total;
-  check(napi_adjust_external_memory(env, integerFrom(env, arguments[0], "delta"), &total));
-  return undefinedValue(env);
-}
-
 /** `[live tensors, bytes of their distinct storages]` of this environment, `[allocated, peak, cached bytes]` of the process. */
 napi_value memoryStats(napi_env env, napi_callback_info) {
   Environment& environment = environmentOf(env);

@@ -14,7 +14,6 @@ napi_value manualSeed(napi_env env, napi_callback_info info);
 napi_value createGenerator(napi_env env, napi_callback_info info);
 napi_value seedGenerator(napi_env env, napi_callback_info info);
 napi_value releaseGenerator(napi_env env, napi_callback_info info);
-napi_value reportMemory(napi_env env, napi_callback_info info);
 napi_value memoryStats(napi_env env, napi_callback_info info);
 napi_value resetPeakMemory(napi_env env, napi_callback_info info);
 napi_value setMemoryLimit(napi_env env, napi_callback_info info);

@@ -113,10 +113,26 @@ napi_value isContiguous(napi_env env, napi_callback_info info) {
   return result;
 }
 
-napi_value storageBytes(napi_env env, napi_callback_info info) {
+/** Tells V8 how much memory hangs on the small object it sees: none on a view, whose memory was told of already. */
+napi_value watch(napi_env env, napi_callback_info info) {
   Arguments<1> arguments(env, info);
   const at::Tensor& tensor = tensorAt(env, environmentOf(env), arguments[0], "self");
-  return toNumber(env, tensor.has_storage() ? static_cast<double>(tensor.storage().nbytes()) : 0);
+  // A storage with one owner is nobody's view; to ask the tensor takes longer.
+  const bool tells = tensor.has_storage() && (tensor.storage().use_count() == 1 || !tensor.is_view());
+  const auto bytes = tells ? static_cast<int64_t>(tensor.storage().nbytes()) : 0;
+  int64_t total;
+  if (bytes > 0) check(napi_adjust_external_memory(env, bytes, &total));
+  return toNumber(env, static_cast<double>(bytes));
+}
+
+/** `unwatch(tensor, bytes)`: releases it and takes back what watch() told. */
+napi_value unwatch(napi_env env, napi_callback_info info) {
+  Arguments<2> arguments(env, info);
+  const int64_t bytes = integerFrom(env, arguments[1], "bytes");
+  environmentOf(env).tensors.release(numberFrom(env, arguments[0], "handle"));
+  int64_t total;
+  if (bytes > 0) check(napi_adjust_external_memory(env, -bytes, &total));
+  return undefinedValue(env);
 }
 
 /** A second handle to the same tensor, for an owner of its own. */

@@ -78,3 +78,15 @@ function respell(message: string): string {
     .replace(SPELLED_IN_CPP, (_, text: string, a: string, b: string) => `${text}${IN_CPP[a] ?? a} != ${IN_CPP[b] ?? b}`)
     .replace(SPELLED, (_, name: string) => SPELLINGS[name]!)
 }
+
+/** Of a warning's text, what tells its kind: the rest is shapes. */
+const KIND_LENGTH = 60
+const said = new Set<string>()
+
+/** Says a warning of libtorch, each kind once. */
+export function warn(message: string): void {
+  const kind = message.slice(0, KIND_LENGTH)
+  if (said.has(kind)) return
+  said.add(kind)
+  process.emitWarning(respell(message), 'TorchWarning')
+}

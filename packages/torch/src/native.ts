@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import { HearthError, TorchError } from './errors.js'
-import { makeError } from './native-error.js'
+import { makeError, warn } from './native-error.js'
 
 /** A typed array that a tensor's memory can be seen through. */
 export type TypedArray =
@@ -15,6 +15,7 @@ export type NativeOperator = (...args: unknown[]) => unknown
 
 export interface Native {
   setErrorFactory(factory: (kind: string, message: string, operator: string) => Error): void
+  setWarningListener(listener: (message: string) => void): void
   /** undefined when the loaded libtorch has no such operator. */
   bindOperator(name: string, overload: string): NativeOperator | undefined
   listSchemas(): string[]
@@ -24,7 +25,10 @@ export interface Native {
   dtypeOf(handle: number): number
   deviceOf(handle: number): string
   isContiguous(handle: number): boolean
-  storageBytes(handle: number): number
+  /** Tells V8 of the memory that hangs on a tensor, and returns it: 0 for a view. */
+  watch(handle: number): number
+  /** Releases a tensor and takes back what watch() told. */
+  unwatch(handle: number, bytes: number): void
   /** A second handle to the same tensor. */
   share(handle: number): number
   fromData(data: TypedArray, shape: readonly number[], dtype: number): number
@@ -58,8 +62,6 @@ export interface Native {
   createGenerator(device: string, seed: number): number
   seedGenerator(generator: number, seed: number): void
   releaseGenerator(generator: number): void
-  /** Tells V8 of memory that its small objects hold outside its heap. */
-  reportMemory(deltaBytes: number): void
   memoryStats(): [liveTensors: number, liveBytes: number, allocated: number, peak: number, cached: number]
   resetPeakMemory(): void
   /** Negative for no limit. */
@@ -91,6 +93,7 @@ function load(): Native {
 
 export const native: Native = load()
 native.setErrorFactory(makeError)
+native.setWarningListener(warn)
 
 /**
  * The operator `name.overload`, looked up once.

@@ -1,5 +1,5 @@
 // The process around the tensors: libtorch's version, threads, processor features, memory. The escape hatch too.
-import { cpus } from 'node:os'
+import { availableParallelism } from 'node:os'
 import { bind, native, type NativeOperator } from './native.js'
 import { Tensor } from './tensor.js'
 
@@ -89,4 +89,4 @@ export function call(name: string, ...args: unknown[]): unknown {
 }
 
 // libtorch starts with one thread unless the environment says otherwise; a workbench uses the machine.
-if (process.env.OMP_NUM_THREADS === undefined) setNumThreads(cpus().length)
+if (process.env.OMP_NUM_THREADS === undefined) setNumThreads(availableParallelism())

@@ -14,34 +14,31 @@ let released = new Float64Array(1024)
 /** No scope is open. */
 const OUTSIDE = -1
 
-interface Watched {
+/** A tensor that no scope frees. The registry holds this, and not the tensor. */
+export interface Watched {
   handle: number
   bytes: number
 }
 
-const collected = new FinalizationRegistry<Watched>(({ handle, bytes }) => {
-  native.release(handle)
-  native.reportMemory(-bytes)
-})
+const collected = new FinalizationRegistry<Watched>(release)
 
 /** Leaves the tensor to the garbage collector, and tells it how much memory hangs on the small object it sees. */
 function watch(tensor: Tensor): void {
-  const bytes = native.storageBytes(tensor.handle)
-  native.reportMemory(bytes)
-  tensor.watched = { handle: tensor.handle, bytes }
-  collected.register(tensor, tensor.watched, tensor)
+  tensor.watched = { handle: tensor.handle, bytes: native.watch(tensor.handle) }
+  collected.register(tensor, tensor.watched)
+}
+
+/** Frees a watched tensor, once. It stays registered: to take it out would cost every tensor more than it saves. */
+export function release(watched: Watched): void {
+  if (watched.handle === 0) return
+  native.unwatch(watched.handle, watched.bytes)
+  watched.handle = 0
 }
 
 /** Called by every new Tensor. */
 export function track(tensor: Tensor): void {
   if (begin === OUTSIDE) watch(tensor)
   else owned[count++] = tensor
-}
-
-/** Called before a watched tensor is disposed by hand. */
-export function unwatch(tensor: Tensor, { bytes }: Watched): void {
-  collected.unregister(tensor)
-  native.reportMemory(-bytes)
 }
 
 /** Ends the innermost scope: frees its tensors, with one native call for all, and hands `kept` on to the one around. */

@@ -4,7 +4,7 @@ import { dtypeBytes, dtypeCode, dtypeOfCode, type DType } from './dtype.js'
 import { TorchError } from './errors.js'
 import { native, type TypedArray } from './native.js'
 import { TensorOperators } from './ops.generated.js'
-import { setTensorTest, track, unwatch } from './scope.js'
+import { release, setTensorTest, track, type Watched } from './scope.js'
 import { setTensorConstructor } from './wrap.js'
 
 /** Numbers in nested arrays, one level a dimension. */
@@ -21,7 +21,7 @@ export class Tensor {
   /** @internal The native handle; 0 once disposed. */
   handle: number
   /** @internal Set when the garbage collector frees it, and no scope does. */
-  watched: { handle: number; bytes: number } | undefined
+  watched: Watched | undefined
   #shape: readonly number[] | undefined
 
   /** @internal */
@@ -136,8 +136,8 @@ export class Tensor {
   /** Frees the memory now, unless a view or a typed array still holds it. A second call does nothing. */
   dispose(): void {
     if (this.handle === 0) return
-    if (this.watched !== undefined) unwatch(this, this.watched)
-    native.release(this.handle)
+    if (this.watched === undefined) native.release(this.handle)
+    else release(this.watched)
     this.handle = 0
   }
 

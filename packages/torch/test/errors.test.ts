@@ -9,6 +9,7 @@ import {
   full,
   HearthError,
   matmul,
+  mmOut,
   ones,
   Tensor,
   tensor,
@@ -203,5 +204,18 @@ describe('a tensor that cannot do what is asked', () => {
     expect(() => cat([ones([2]), x])).toThrow(/tensor 'tensors' was disposed/)
     expect(String(x)).toBe('Tensor(disposed)')
     expect(x).toBeInstanceOf(Tensor)
+  })
+})
+
+describe('a warning of libtorch', () => {
+  test('is said in the way of Node, once for each kind', async () => {
+    const said: Error[] = []
+    const listen = (warning: Error) => said.push(warning)
+    process.on('warning', listen)
+    for (const size of [2, 3, 4]) mmOut(ones([2, 2]), ones([2, 2]), zeros([size]))
+    await new Promise((resolve) => setImmediate(resolve))
+    process.off('warning', listen)
+    expect(said.map(({ name }) => name)).toEqual(['TorchWarning'])
+    expect(said[0]?.message).toMatch(/output .* was resized/)
   })
 })
