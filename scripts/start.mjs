@@ -8,10 +8,18 @@ import { commandFile } from './setup/paths.mjs'
 const REPEAT_WINDOW_MS = 250
 
 await setupOrExit()
+goBackToTheUser()
 ignoreRepeatedSignals()
 const args = process.argv.slice(2)
 process.argv = [process.argv[0], commandFile, ...(args.length > 0 ? args : ['quickstart'])]
 await import(pathToFileURL(commandFile).href)
+
+// npm starts scripts at the repository's root and says where it was called: that is where relative paths begin. In the
+// environment of another script (npm test, say) the name stands for the folder of that one.
+function goBackToTheUser() {
+  const { INIT_CWD, npm_lifecycle_event } = process.env
+  if (INIT_CWD !== undefined && npm_lifecycle_event === 'start') process.chdir(INIT_CWD)
+}
 
 // The terminal sends Ctrl+C to every process in front, and npm sends it to its child once more. A second one means
 // "stop at once" to the command, so the repetition, which follows within milliseconds, must not reach it.
