@@ -7,6 +7,7 @@ import { StatusLine } from './status-line.js'
 import type { Terminal } from './terminal.js'
 
 type StepEvent = Extract<RunEvent, { kind: 'step' }>
+type ChangeEvent = Extract<RunEvent, { kind: 'change' }>
 type PhaseEvent = Extract<RunEvent, { kind: 'phase' }>
 
 const PHASES: Record<PhaseEvent['phase'], string> = {
@@ -55,6 +56,9 @@ export class Progress {
       case 'checkpoint':
         if (this.#status === undefined)
           this.note(`  step ${event.step}: saved ${shortPath(event.path)} in ${event.seconds.toFixed(1)} s`)
+        break
+      case 'change':
+        for (const line of changeLines(event)) this.note(line)
         break
       case 'warning':
         this.note(`${this.#terminal.noteColors.yellow('warning:')} ${event.message}`)
@@ -124,6 +128,19 @@ class Pace {
 }
 
 const percent = (part: number): string => `${(100 * part).toFixed(0)}%`
+
+/** What changed in a run that goes on, and what follows from it. */
+function changeLines({ change: { step, from, to }, learningRates: [before, after] }: ChangeEvent): string[] {
+  const paths = [...new Set([...Object.keys(from), ...Object.keys(to)])]
+  const show = (value: unknown) => (value === undefined ? 'default' : JSON.stringify(value))
+  const lines = paths.map((path) => `Changed after step ${step}: ${path} ${show(from[path])} → ${show(to[path])}`)
+  if (before === after) return lines
+  return [
+    ...lines,
+    `  the learning rate of the next step becomes ${after.toPrecision(3)}; it was to be ${before.toPrecision(3)}`,
+  ]
+}
+
 const oneLine = (text: string): string => text.replace(/\s+/g, ' ').trim()
 const bitsText = (bits: number | undefined): string => (bits === undefined ? '' : `, ${bits.toFixed(3)} bits per byte`)
 

@@ -8,9 +8,10 @@ type Fields = Record<string, unknown>
  * A copy of `config` with each setting placed. Values are read as JSON, and as text where they are not JSON; an empty
  * value removes the field, which gives it its default again.
  * @param settings `path=value`, as `optimizer.learningRate=1e-3`
+ * @param command whose line it is, for messages
  * @throws UsageError listing every setting that is not of that form
  */
-export function applySettings(config: object, settings: readonly string[]): Fields {
+export function applySettings(config: object, settings: readonly string[], command = 'train'): Fields {
   const changed = copied(config) as Fields
   const problems: string[] = []
   for (const setting of settings) {
@@ -20,7 +21,7 @@ export function applySettings(config: object, settings: readonly string[]): Fiel
       problems.push(`--set takes path=value, as optimizer.learningRate=1e-3; got ${JSON.stringify(setting)}`)
     else place(changed, path, readValue(setting.slice(equals + 1)))
   }
-  if (problems.length > 0) throw new UsageError(problems, 'train')
+  if (problems.length > 0) throw new UsageError(problems, command)
   return changed
 }
 

@@ -107,6 +107,29 @@ describe('a finished run', () => {
   })
 })
 
+describe('a run that goes on with --set', () => {
+  beforeAll(async () => expect((await hearth(tinyRun('further'), { cwd })).code).toBe(0))
+
+  test('is refused what decided the steps already done, all of it at once', async () => {
+    const settings = ['batch=4', 'seed=1', 'stps=20'].flatMap((setting) => ['--set', setting])
+    const { code, stdout, stderr } = await run('resume', 'further', ...settings)
+    expect([code, stdout]).toEqual([1, ''])
+    expect(stderr).toMatch(/3 problems[^]*stps: .*"steps"[^]*seed: 1337 cannot become 1[^]*batch: 2 cannot become 4/)
+    expect(stderr).toMatch(/remedy: .*A run that goes on takes: steps, every/)
+    expect((await run('resume', 'further', '--set', 'steps')).code).toBe(2)
+  })
+
+  test('takes more steps than it was to, also when it was finished, and says so', async () => {
+    const { code, stdout, stderr } = await run('resume', 'further', '--set', 'steps=20')
+    expect(stderr).toMatch(
+      /Changed after step 12: steps 12 → 20\n {2}the learning rate of the next step becomes \S+; it was to be \S+/,
+    )
+    expect([code, stdout]).toEqual([0, expect.stringContaining('Done: 20 steps')])
+    expect((await run('runs', 'show', 'further')).stdout).toMatch(/Changed after step 12, .*\n +steps +20/)
+    expect(readdirSync(join(cwd, 'runs/further'))).toContain('model-step-00000012')
+  })
+})
+
 describe('a run that is asked to stop', () => {
   test.each([
     ['SIGINT', 130],

@@ -9,6 +9,7 @@ import { logits } from 'hearth/models'
 import {
   listRuns,
   readMetrics,
+  readRun,
   resolveConfig,
   resumeRun,
   runPaths,
@@ -128,6 +129,92 @@ describe('a run', () => {
     expect(await startRun(config('early'), { dir, signal: stop.signal })).toMatchObject({ stopped: true, step: 0 })
     await resumeRun(dir)
     expect(weightsHash(dir)).toBe(undisturbed)
+  })
+})
+
+describe('a run that goes on with changes', () => {
+  const damageNewest = (dir: string) => {
+    const { checkpoints } = runPaths(dir)
+    writeFileSync(join(checkpoints, readdirSync(checkpoints).sort().at(-1)!, 'manifest.json'), '{}')
+  }
+
+  test('takes more steps: with a constant learning rate, the bits of a run that was to take as many from the start', async () => {
+    const schedule = { kind: 'constant', warmupSteps: 3 } as const
+    const [longer, whole] = [join(root, 'longer'), join(root, 'constant')]
+    await startRun(config('constant', { schedule }), { dir: whole })
+    await startRun(config('longer', { schedule, steps: 6 }), { dir: longer })
+    const first = weightsHash(longer)
+    expect(await resumeRun(longer, { change: (c) => ({ ...c, steps: STEPS }) })).toMatchObject({ step: STEPS })
+    expect(weightsHash(longer)).toBe(weightsHash(whole))
+    expect(readMetrics(runPaths(longer).metrics).steps).toHaveLength(STEPS)
+    // The model of the former end is kept.
+    const kept = readFileSync(join(longer, 'model-step-00000006/model.safetensors'))
+    expect(createHash('sha256').update(kept).digest('hex')).toBe(first)
+  })
+
+  test('says and writes down what changed, and the learning rate follows the new total', async () => {
+    const dir = await stoppedAt('extended', 6)
+    const events: RunEvent[] = []
+    const report = (event: RunEvent) => void events.push(event)
+    const change = (c: RunConfigInput) => ({ ...c, steps: 18, every: { ...c.every, log: 2 } })
+    expect(await resumeRun(dir, { change, report })).toMatchObject({ step: 18, of: 18, stopped: false })
+    const changes = [{ step: 6, from: { steps: STEPS, 'every.log': 1 }, to: { steps: 18, 'every.log': 2 } }]
+    expect(readRun(dir)).toMatchObject({ config: { steps: 18, every: { log: 2 } }, changes })
+    const said = events.find((event) => event.kind === 'change')!
+    const taken = events.flatMap((event) => (event.kind === 'step' ? [event.step.learningRate] : []))
+    expect(said.change).toMatchObject(changes[0]!)
+    expect(said.learningRates[1]).toBe(taken[0])
+    expect(said.learningRates[1]).toBeGreaterThan(said.learningRates[0])
+  })
+
+  test('and whose newest checkpoint is damaged does the steps before the change once more with their own learning rate', async () => {
+    const dir = await stoppedAt('extended-damaged', 6)
+    damageNewest(dir)
+    await resumeRun(dir, { change: (c) => ({ ...c, steps: 18 }) })
+    expect(weightsHash(dir)).toBe(weightsHash(join(root, 'extended')))
+  })
+
+  test('refuses all that decided the steps already done, and is left as it was', async () => {
+    const dir = await stoppedAt('refusing', 4)
+    const files = () => ['config', 'status'].map((name) => readFileSync(runPaths(dir)[name as 'config'], 'utf8'))
+    const before = files()
+    const change = (c: RunConfigInput) => ({
+      ...c,
+      steps: 3,
+      batch: 8,
+      seed: 1,
+      dtype: 'bfloat16',
+      colour: 'red',
+      data: { ...c.data, sources: [...c.data.sources, { path: 'more.txt' }] },
+      optimizer: { ...c.optimizer, learningRate: NaN },
+    })
+    const message = await resumeRun(dir, { change }).catch((error: unknown) => (error as Error).message)
+    for (const line of [
+      'seed: 1337 cannot become 1',
+      'batch: 4 cannot become 8',
+      'dtype: "float32" cannot become "bfloat16"',
+      'data.sources.1.path: nothing cannot become "more.txt"',
+      'colour: unknown field',
+      'optimizer.learningRate: ',
+      'steps: 3, but 4 steps are done',
+      'A run that goes on takes: steps, every, keepCheckpoints, evaluateTokens, name, samplePrompt',
+    ])
+      expect(message).toContain(line)
+    expect(files()).toEqual(before)
+  })
+
+  test('that say what it says already is no change', async () => {
+    const dir = await stoppedAt('same', 4)
+    await resumeRun(dir, { change: (c) => ({ ...c, batch: 4 }) })
+    expect(readRun(dir).changes).toBeUndefined()
+    expect(weightsHash(dir)).toBe(weightsHash(join(root, 'whole')))
+  })
+
+  test('whose list of changes is damaged is refused', async () => {
+    const dir = await stoppedAt('odd-changes', 4)
+    const { config: path } = runPaths(dir)
+    writeFileSync(path, readFileSync(path, 'utf8').replace('"config":', '"changes": [{ "step": "six" }],\n"config":'))
+    await expect(resumeRun(dir)).rejects.toThrow(/config\.json: changes\.0\..* is damaged/)
   })
 })
 

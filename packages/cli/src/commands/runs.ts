@@ -71,6 +71,10 @@ async function show(folder: string, json: boolean, terminal: Terminal): Promise<
   terminal.print(table([['started', localTime(record.createdAt)], ...Object.entries(record.versions)]))
   terminal.print(bold('\nConfiguration'))
   terminal.print(table(flattened(record.config)))
+  for (const { step, at, to } of record.changes ?? []) {
+    terminal.print(bold(`\nChanged after step ${step}, ${localTime(at)}`))
+    terminal.print(table(Object.entries(to).map(([path, value]) => [path, JSON.stringify(value)])))
+  }
   if (last) {
     terminal.print(bold(`\nAt step ${last.step}`))
     const shown = Object.entries(last).filter(([name]) => name !== 'step')

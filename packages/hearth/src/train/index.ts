@@ -1,4 +1,5 @@
 // hearth/train: the trainer, what it minimises, and runs as folders.
+export { type RunChange } from './changes.js'
 export {
   configFields,
   resolveConfig,
@@ -19,5 +20,5 @@ export { createRun, openRun, readRun, runPaths, type Run, type RunRecord } from 
 export { keepActivations, Segments, type RunBlock } from './segments.js'
 export { Trainer, type Step, type StepBatches, type TrainerOptions, type TrainerState } from './trainer.js'
 export { runHooks, type Hook } from './hooks.js'
-export { computeDtype, resumeRun, startRun, type RunOptions, type Sampler } from './run.js'
+export { computeDtype, resumeRun, startRun, type ResumeOptions, type RunOptions, type Sampler } from './run.js'
 export { type Report, type RunEvent, type RunPhase, type RunResult } from './run-events.js'

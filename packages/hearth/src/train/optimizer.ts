@@ -1,6 +1,7 @@
 // From the run's configuration to the optimizer and the learning rate it names. The rules themselves are in optim/.
 import { type DType } from '@hearth/torch'
 import { adamw, muon, schedule, sgd, type Optimizer, type Schedule } from '../optim/index.js'
+import { totalStepsAt, type RunChange } from './changes.js'
 import type { RunConfig } from './config.js'
 
 /** @param dtype arithmetic of Muon's Newton-Schulz steps: part of the run, so that it resumes with the same bits */
@@ -24,4 +25,9 @@ export function scheduleOf(config: RunConfig): Schedule {
   const common = { peak: config.optimizer.learningRate, warmupSteps, totalSteps: config.steps }
   if (kind === 'constant') return schedule({ kind, ...common })
   return schedule(kind === 'wsd' ? { kind, ...common, minRatio, decayFraction } : { kind, ...common, minRatio })
+}
+
+/** The schedule of a run whose total of steps was changed on the way: steps before a change keep their learning rate. */
+export function scheduleOfRun(config: RunConfig, changes: readonly RunChange[]): Schedule {
+  return (step) => scheduleOf({ ...config, steps: totalStepsAt(step, config, changes) })(step)
 }

@@ -1,4 +1,5 @@
 // What a run says while it goes on, for progress bars and tests, and what it gives at its end.
+import type { RunChange } from './changes.js'
 import type { HeldOutLoss } from './held-out.js'
 import type { Step } from './trainer.js'
 
@@ -18,6 +19,8 @@ export type RunEvent =
   | { kind: 'evaluation'; step: number; heldOut: HeldOutLoss }
   | { kind: 'sample'; step: number; text: string }
   | { kind: 'checkpoint'; step: number; path: string; seconds: number }
+  /** Fields of the configuration, and the learning rate of the next step, as they were and as they are. */
+  | { kind: 'change'; change: RunChange; learningRates: readonly [number, number] }
   | { kind: 'warning'; message: string }
 
 export type Report = (event: RunEvent) => void

@@ -5,6 +5,7 @@ import { createRequire } from 'node:module'
 import { dirname, join, resolve } from 'node:path'
 import { FormatError, HearthError, replaceFile, torchVersion } from '@hearth/torch'
 import type { Json } from '../checkpoint/index.js'
+import type { RunChange } from './changes.js'
 import { isLockFile, lockFolder } from './run-folder-lock.js'
 import { RunLog } from './run-folder-log.js'
 import type { RunLogOptions } from './run-folder-log.js'
@@ -18,6 +19,8 @@ export interface RunRecord<Config> {
   versions: { hearth: string; libtorch: string; node: string; platform: string }
   /** With every default filled in. */
   config: Config
+  /** What was changed on the way, in its order. */
+  changes?: readonly RunChange[]
 }
 
 /** What status.json holds; a process that is killed leaves `running` behind. */
@@ -39,6 +42,7 @@ export const runPaths = (folder: string) => ({
   tensorboard: join(folder, 'tensorboard'),
   samples: join(folder, 'samples'),
   checkpoints: join(folder, 'checkpoints'),
+  model: join(folder, 'model'),
 })
 
 /**
@@ -49,22 +53,38 @@ export const runPaths = (folder: string) => ({
 export class Run<Config = Json> {
   /** Absolute. */
   readonly folder: string
-  readonly record: RunRecord<Config>
   readonly paths: ReturnType<typeof runPaths>
   readonly #unlock: () => void
+  #record: RunRecord<Config>
   #open = true
 
   /** @internal Use createRun() or openRun(). */
   constructor(folder: string, record: RunRecord<Config>, unlock: () => void) {
     this.folder = folder
-    this.record = record
+    this.#record = record
     this.paths = runPaths(folder)
     this.#unlock = unlock
     this.#setState('running')
   }
 
+  get record(): RunRecord<Config> {
+    return this.#record
+  }
+
   get config(): Config {
-    return this.record.config
+    return this.#record.config
+  }
+
+  /**
+   * Writes a changed configuration down, in place of the one before or not at all.
+   * @throws HearthError when the disk refuses
+   */
+  change(config: Config, changes: readonly RunChange[]): void {
+    const record = { ...this.#record, config, changes }
+    explained(`the configuration of the run ${this.folder} cannot be changed`, () =>
+      writeJson(this.paths.config, record),
+    )
+    this.#record = record
   }
 
   /** Opens the logs. Close them before the run. */

@@ -1,13 +1,17 @@
 // A run from its configuration to an exported model: prepare the data, train with hooks, stop at any step and resume
 // with the same bits. Not here: how a step is done (trainer.ts), what is saved and measured (session.ts).
+import { existsSync, renameSync, rmSync } from 'node:fs'
+import { resolve } from 'node:path'
 import { ConfigError, cudaDeviceCount, hasFastBfloat16, HearthError, type DType } from '@hearth/torch'
+import { listCheckpoints, realStorage } from '../checkpoint/index.js'
 import type { Tokenizer } from '../data/index.js'
 import type { LanguageModel } from '../models/index.js'
+import { changeConfig, changesOf, withChange, type ChangedConfig } from './changes.js'
 import { resolveConfig, type RunConfig } from './config.js'
 import { FLOP_CONVENTION, flopsPerToken, measurePeak } from './flops.js'
 import { runHooks, type Hook } from './hooks.js'
 import type { Report, RunResult } from './run-events.js'
-import { createRun, openRun, type Run } from './run-folder.js'
+import { createRun, openRun, readRun, runPaths, type Run, type RunRecord } from './run-folder.js'
 import type { RunLog } from './run-folder-log.js'
 import { allOrMistakes } from './mistakes.js'
 import { optimizerOf, scheduleOf } from './optimizer.js'
@@ -67,14 +71,47 @@ function checkDevice({ device }: RunConfig): void {
     ])
 }
 
+export interface ResumeOptions extends RunOptions {
+  /** Gives the configuration with changed fields: what decided the bits of steps already done must stay. */
+  change?: (config: RunConfig) => unknown
+}
+
 /**
  * Goes on with a run that was stopped, crashed or lost its machine, from its newest whole checkpoint.
  * @throws HearthError when there is no run; CheckpointError when every checkpoint is damaged
+ * @throws ConfigError naming every changed field that cannot change, and the run is left as it was
+ * @example
+ * await resumeRun('runs/mine', { change: (config) => ({ ...config, steps: 2000 }) })
  */
-export async function resumeRun(dir: string, options: RunOptions = {}): Promise<RunResult> {
+export async function resumeRun(dir: string, { change, ...options }: ResumeOptions = {}): Promise<RunResult> {
+  const step = (await listCheckpoints(realStorage, runPaths(resolve(dir)).checkpoints))[0]?.step ?? 0
+  const changed = (record: RunRecord<RunConfig>) => {
+    const where = runPaths(resolve(dir)).config
+    const config = resolveConfig(record.config, where)
+    changesOf(record, where)
+    checkDevice(config)
+    return change && changeConfig(record.config, change(record.config), { step, where: `changes of ${dir}` })
+  }
+  // Mistakes are found before the run is touched.
+  changed(readRun(dir))
   using run = openRun<RunConfig>(dir)
-  resolveConfig(run.config, run.paths.config)
+  const made = changed(run.record)
+  if (made) applyChange(run, made, options.report)
   return await train(run, options)
+}
+
+function applyChange(run: Run<RunConfig>, { config, change }: ChangedConfig, report?: Report): void {
+  const before = run.config
+  const { model } = runPaths(run.folder)
+  // The model of the former end stays, beside that of the new one.
+  if (config.steps !== before.steps && existsSync(model)) {
+    const kept = `${model}-step-${String(before.steps).padStart(8, '0')}`
+    rmSync(kept, { recursive: true, force: true })
+    renameSync(model, kept)
+  }
+  run.change(config, withChange(changesOf(run.record, run.paths.config), change))
+  const learningRates = [before, config].map((each) => scheduleOf(each)(change.step)) as [number, number]
+  report?.({ kind: 'change', change, learningRates })
 }
 
 async function train(run: Run<RunConfig>, options: RunOptions): Promise<RunResult> {

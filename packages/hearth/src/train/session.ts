@@ -1,35 +1,20 @@
 // One run while it is open: model, trainer, data, logs and the folder they are written to. The flow of a run is run.ts;
 // what is measured, saved and exported along the way is here.
-import { createHash } from 'node:crypto'
-import { join } from 'node:path'
 import { CheckpointError, ConfigError, keep, noGrad, scope, type DType, type Tensor } from '@hearth/torch'
 import { loadLatest, prune, realStorage, saveCheckpoint } from '../checkpoint/index.js'
 import type { TextBatch, Tokenizer } from '../data/index.js'
 import { loadModel, saveModel } from '../formats/index.js'
 import { configure, createModel, preset, type LanguageModel } from '../models/index.js'
 import { mapTree } from '../tree/index.js'
+import { changesOf, configHash } from './changes.js'
 import type { RunConfig } from './config.js'
 import { heldOutLoss, type HeldOutLoss } from './held-out.js'
 import { nextToken } from './objective.js'
-import { optimizerOf, scheduleOf } from './optimizer.js'
+import { optimizerOf, scheduleOfRun } from './optimizer.js'
 import type { Report } from './run-events.js'
 import type { Run } from './run-folder.js'
 import type { TextData } from './text-data.js'
 import { Trainer } from './trainer.js'
-
-/** Names everything that decides the bits of a run: a checkpoint of another configuration is refused. */
-export function configHash(config: RunConfig): string {
-  // How often a run is looked at does not change what it learns.
-  const {
-    every: _every,
-    keepCheckpoints: _keep,
-    evaluateTokens: _tokens,
-    name: _name,
-    samplePrompt: _prompt,
-    ...decides
-  } = config
-  return createHash('sha256').update(JSON.stringify(decides)).digest('hex')
-}
 
 /** The config.json of a new model, without what only the tokenizer knows. */
 function newConfig({ model }: RunConfig): Record<string, unknown> {
@@ -110,7 +95,7 @@ export class Session {
       objective: nextToken(this.model),
       batches: data.batches,
       optimizer: optimizerOf(config, dtype),
-      schedule: scheduleOf(config),
+      schedule: scheduleOfRun(config, changesOf(run.record, run.paths.config)),
       slots: config.slots,
       clip: config.optimizer.clip,
       dtype,
@@ -194,7 +179,7 @@ export class Session {
   /** Writes the model as a Hugging Face folder inside the run, tokenizer included; returns the folder. */
   async export(): Promise<string> {
     this.#report({ kind: 'phase', phase: 'export' })
-    const folder = join(this.#run.folder, 'model')
+    const folder = this.#run.paths.model
     await saveModel(folder, this.model, { tokenizer: this.#data.tokenizer })
     return folder
   }
