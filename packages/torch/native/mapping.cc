@@ -1,4 +1,5 @@
-// Memory-mapped files. Pages are private: writing to a mapped tensor never reaches the file.
+// Memory-mapped files. Pages are private, so that writing to a mapped tensor never reaches the file, or shared with every
+// process that maps the same file: that is how workers see one state.
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -15,11 +16,12 @@ Mapping::~Mapping() {
   if (data != nullptr) munmap(data, size);
 }
 
-/** `mapFile(path)` → `[mapping, size]`. */
+/** `mapFile(path, shared)` → `[mapping, size]`. */
 napi_value mapFile(napi_env env, napi_callback_info info) {
-  Arguments<1> arguments(env, info);
+  Arguments<2> arguments(env, info);
   const std::string path = stringFrom(env, arguments[0], "path");
-  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  const bool shared = boolFrom(env, arguments[1], "shared");
+  const int file = open(path.c_str(), (shared ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK);
   if (file < 0) throw ArgumentError("cannot map " + path + ": " + std::strerror(errno));
   struct stat status {};
   if (fstat(file, &status) != 0 || !S_ISREG(status.st_mode)) {
@@ -29,7 +31,7 @@ napi_value mapFile(napi_env env, napi_callback_info info) {
   auto mapping = std::make_shared<Mapping>();
   mapping->size = static_cast<size_t>(status.st_size);
   if (mapping->size > 0) {
-    void* data = mmap(nullptr, mapping->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, file, 0);
+    void* data = mmap(nullptr, mapping->size, PROT_READ | PROT_WRITE, shared ? MAP_SHARED : MAP_PRIVATE | MAP_NORESERVE, file, 0);
     if (data != MAP_FAILED) mapping->data = static_cast<char*>(data);
   }
   close(file);

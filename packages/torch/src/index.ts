@@ -23,7 +23,11 @@ export {
   torchVersion,
   type MemoryStats,
 } from './runtime.js'
-export { formatHeader as formatSafetensorsHeader } from './safetensors-header.js'
+export {
+  formatHeader as formatSafetensorsHeader,
+  readHeader as readSafetensorsHeader,
+  type Described as SafetensorsDescription,
+} from './safetensors-header.js'
 export { readSafetensors, SafetensorsFile, writeSafetensors, type SafetensorsEntry } from './safetensors.js'
 export { keep, scope } from './scope.js'
 export { Tensor, type NestedNumbers } from './tensor.js'

@@ -10,7 +10,8 @@ const collected = new FinalizationRegistry<number>((mapping) => native.unmapFile
 /**
  * A file mapped into memory, as it is when it is opened: a file that replaces it by rename is another file and is not
  * seen. Whoever shortens the file in place takes away pages that are mapped, and the operating system ends a process
- * that touches one: replace files, never truncate them. Writing to what is mapped never reaches the file.
+ * that touches one: replace files, never truncate them. Writing to what is mapped reaches the file only where it was
+ * opened as shared; then every process that maps the file sees it at once.
  * @example
  * using file = MappedFile.open('tokens.bin')
  * const head = file.bytes(0, 16)
@@ -28,11 +29,15 @@ export class MappedFile {
     collected.register(this, mapping, this)
   }
 
-  /** @throws HearthError when the file cannot be read, or is not a regular file. */
-  static open(path: string): MappedFile {
+  /**
+   * @param options.shared whether writing to what is mapped reaches the file. The file's bytes must exist: writing to a
+   * hole of a file on a full disk ends the process
+   * @throws HearthError when the file cannot be read (or written, when shared), or is not a regular file
+   */
+  static open(path: string, { shared = false }: { shared?: boolean } = {}): MappedFile {
     let opened: [mapping: number, size: number]
     try {
-      opened = native.mapFile(path)
+      opened = native.mapFile(path, shared)
     } catch (cause) {
       throw new HearthError((cause as Error).message, { cause })
     }

@@ -35,7 +35,7 @@ export interface Native {
   dataOf(handle: number): TypedArray
   moveTo(handle: number, device: string | undefined, dtype: number | undefined): number
   item(handle: number): number | bigint | boolean
-  mapFile(path: string): [mapping: number, size: number]
+  mapFile(path: string, shared: boolean): [mapping: number, size: number]
   mappedTensor(mapping: number, offset: number, shape: readonly number[], dtype: number): number
   mappedData(mapping: number, offset: number, length: number): Uint8Array
   unmapFile(mapping: number): void

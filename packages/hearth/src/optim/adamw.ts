@@ -40,10 +40,12 @@ export function adamw(settings: AdamwSettings = {}): Optimizer {
     init: (weights) => zeroState(weights, ['m', 'v']),
     update: (options) => {
       const { step, learningRate, gradientScale = 1 } = options
-      eachWeight(options, ['m', 'v'], ({ path, weight, gradient, state: [m, v] }) => {
+      eachWeight(options, ['m', 'v'], ({ path, weight, gradient, state: [m, v], into }) => {
         const own = settingsOf(path, weight, groups, weightDecay)
         const rate = learningRate * own.learningRateScale
-        call('hearth::adamw_', weight, gradient, m, v, rate, ...betas, eps, own.weightDecay, step + 1, gradientScale)
+        const numbers = [rate, ...betas, eps, own.weightDecay, step + 1, gradientScale]
+        if (into === undefined) call('hearth::adamw_', weight, gradient, m, v, ...numbers)
+        else call('hearth::adamw_to', into.weight, ...into.state, weight, gradient, m, v, ...numbers)
       })
     },
   }

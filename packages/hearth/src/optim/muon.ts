@@ -14,6 +14,7 @@ import {
   eachWeight,
   expectSetting,
   groupIssues,
+  inPlace,
   settingsOf,
   zeroState,
   type Optimizer,
@@ -72,8 +73,9 @@ export function muon(settings: MuonSettings = {}): Optimizer {
       const { learningRate, gradientScale = 1 } = options
       rest.update({ ...options, weights: select(options.weights, false) })
       eachWeight({ ...options, weights: select(options.weights, true) }, ['momentum'], (update) => {
-        const { path, weight, gradient } = update
-        const buffer = update.state[0]!.mul_(momentum).add_(gradient, { alpha: gradientScale })
+        const { path, gradient } = update
+        const { weight, state } = inPlace(update)
+        const buffer = state[0]!.mul_(momentum).add_(gradient, { alpha: gradientScale })
         const direction = nesterov ? buffer.mul(momentum).add_(gradient, { alpha: gradientScale }) : buffer
         const own = settingsOf(path, weight, groups, weightDecay)
         const rate = learningRate * matrixLearningRateScale * own.learningRateScale

@@ -8,12 +8,14 @@ export type OptimizerState = Record<string, Tensor>
 
 /** What one step reads and writes. */
 export interface UpdateOptions {
-  /** float32 master weights by path; changed in place. */
+  /** float32 master weights by path; changed in place unless `into` is given. */
   weights: Readonly<Record<string, Tensor>>
   /** Gradients by path; a weight without one is left alone. They are not changed. */
   gradients: Readonly<Record<string, Tensor | undefined>>
-  /** As `init` made it; changed in place. */
+  /** As `init` made it; changed in place unless `into` is given. */
   state: Readonly<OptimizerState>
+  /** Where the new weights and state are written, the old ones staying as they are: the other bank of a state file. */
+  into?: { weights: Readonly<Record<string, Tensor>>; state: Readonly<OptimizerState> }
   /** Number of the step, counted from 0. */
   step: number
   learningRate: number
@@ -86,6 +88,8 @@ export interface WeightUpdate {
   weight: Tensor
   gradient: Tensor
   state: Tensor[]
+  /** Where the new ones go, when that is elsewhere. */
+  into: { weight: Tensor; state: Tensor[] } | undefined
 }
 
 /**
@@ -99,23 +103,37 @@ export function eachWeight(
   visit: (update: WeightUpdate) => void,
 ): void {
   checkUpdate(options)
-  const missing: string[] = []
-  const updates: WeightUpdate[] = []
-  for (const [path, weight] of Object.entries(options.weights)) {
-    const gradient = options.gradients[path]
-    if (gradient === undefined) continue
-    const state = names.map((name) => options.state[`${name}.${path}`])
-    names.forEach((name, i) => state[i] ?? missing.push(`${name}.${path}`))
-    updates.push({ path, weight, gradient, state: state as Tensor[] })
-  }
-  if (missing.length > 0)
-    throw new CheckpointError(
-      `the optimizer state lacks ${missing.length} tensors: ${missing.slice(0, 3).join(', ')}`,
-      {
-        remedy: 'the state belongs to other weights or another optimizer; start it afresh with init(weights)',
-      },
-    )
-  noGrad(() => updates.forEach((update) => scope(() => visit(update))))
+  const { weights, gradients, state, into } = options
+  const trained = Object.keys(weights).filter((path) => gradients[path] !== undefined)
+  const keys = trained.flatMap((path) => names.map((name) => `${name}.${path}`))
+  const missing = keys.filter((key) => state[key] === undefined || (into && into.state[key] === undefined))
+  if (missing.length > 0) throw lacking(missing)
+  const stateIn = (all: Readonly<OptimizerState>, path: string) => names.map((name) => all[`${name}.${path}`]!)
+  const visitPath = (path: string) =>
+    visit({
+      path,
+      weight: weights[path]!,
+      gradient: gradients[path]!,
+      state: stateIn(state, path),
+      into: into && { weight: into.weights[path]!, state: stateIn(into.state, path) },
+    })
+  noGrad(() => trained.forEach((path) => scope(() => visitPath(path))))
+}
+
+/**
+ * The tensors that a rule working in place may change: those given, or copies of them at the place they should go to.
+ */
+export function inPlace({ weight, state, into }: WeightUpdate): { weight: Tensor; state: Tensor[] } {
+  if (into === undefined) return { weight, state }
+  into.weight.copy_(weight)
+  into.state.forEach((tensor, i) => tensor.copy_(state[i]!))
+  return into
+}
+
+function lacking(missing: readonly string[]): CheckpointError {
+  return new CheckpointError(`the optimizer state lacks ${missing.length} tensors: ${missing.slice(0, 3).join(', ')}`, {
+    remedy: 'the state belongs to other weights or another optimizer; start it afresh with init(weights)',
+  })
 }
 
 function checkUpdate({ learningRate, step, gradientScale = 1 }: UpdateOptions): void {

@@ -5,6 +5,7 @@ import {
   eachWeight,
   expectSetting,
   groupIssues,
+  inPlace,
   settingsOf,
   zeroState,
   type Optimizer,
@@ -35,7 +36,12 @@ export function sgd(settings: SgdSettings = {}): Optimizer {
     init: (weights) => zeroState(weights, names),
     update: (options) => {
       const { learningRate, gradientScale = 1 } = options
-      eachWeight(options, names, ({ path, weight, gradient, state: [buffer] }) => {
+      eachWeight(options, names, (update) => {
+        const { path, gradient } = update
+        const {
+          weight,
+          state: [buffer],
+        } = inPlace(update)
         const own = settingsOf(path, weight, groups, weightDecay)
         const rate = learningRate * own.learningRateScale
         if (buffer !== undefined) {

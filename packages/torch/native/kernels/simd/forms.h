@@ -14,7 +14,7 @@ struct BFloat16 {
 
 enum class Form { reference, baseline, avx2, avx512 };
 
-/** The best form of this processor; HEARTH_KERNELS=reference|baseline|avx2|avx512 lowers it. Read once. */
+/** The best form of this processor; HEARTH_KERNELS=reference|baseline|avx2|avx512 lowers it. */
 Form bestForm();
 
 /** Whether HEARTH_KERNELS=reference turned all kernels off. */
