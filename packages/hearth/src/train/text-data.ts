@@ -18,7 +18,7 @@ import {
 import type { RunConfig } from './config.js'
 import { allOrMistakes } from './mistakes.js'
 import type { Report } from './run-events.js'
-import type { StepBatches } from './trainer.js'
+import type { StepBatches } from './slots.js'
 
 export interface TextData {
   tokenizer: Tokenizer

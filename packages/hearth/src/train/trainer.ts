@@ -1,46 +1,20 @@
 // The trainer: an async generator of optimizer steps over any objective. It holds the float32 master weights and the
 // optimizer's state, and nothing else: which batch, which learning rate and which random numbers a step uses are
 // functions of its number. Files, logs and measurements are hooks around it (run.ts).
-import {
-  backward,
-  isFloating,
-  keep,
-  manualSeed,
-  noGrad,
-  scope,
-  type Device,
-  type DType,
-  type Tensor,
-} from '@hearth/torch'
+import { noGrad, scope } from '@hearth/torch'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { hashCounters } from '../data/index.js'
 import { clipScale, gradientNorm, type Optimizer, type OptimizerState, type Schedule } from '../optim/index.js'
-import { fillTree, flattenTree } from '../tree/index.js'
-import { SlotSum, takeGradients, type Named } from './gradients.js'
-import type { Objective } from './objective.js'
-import { keepActivations, Segments } from './segments.js'
+import { flattenTree } from '../tree/index.js'
+import type { Named } from './gradients.js'
+import { computeLeaves, releaseLeaves, runSlot, runSlots, type SlotOptions } from './slots.js'
 
-/** Where batches come from: a function of (step, slot) alone. */
-export interface StepBatches<Batch> {
-  slotAt(step: number, slot: number, slots: number): Batch
-}
-
-export interface TrainerOptions<Weights, Batch> {
+export interface TrainerOptions<Weights, Batch> extends SlotOptions<Weights, Batch> {
   /** Master weights in float32: updated in place. */
   weights: Weights
-  objective: Objective<Weights, Batch>
-  batches: StepBatches<Batch>
   optimizer: Optimizer
   schedule: Schedule
-  /** Equal parts of the global batch, summed in a fixed tree. */
-  slots: number
   /** Largest global gradient norm. */
   clip: number
-  /** Arithmetic of forward and backward. */
-  dtype: DType
-  device: Device
-  seed: number
-  activationCheckpointing: boolean
 }
 
 /** One optimizer step that was done. */
@@ -109,68 +83,32 @@ export class Trainer<Weights, Batch> {
 
   async #nextStep(): Promise<Step> {
     const started = performance.now()
-    const { slots, schedule } = this.#options
-    const leaves = this.#computeLeaves()
-    const sum = new SlotSum()
-    let loss = 0
-    let size = 0
+    const { schedule } = this.#options
+    const { gradients, losses, size } = await this.#runSlots()
+    const learningRate = schedule(this.#step)
+    const gradientNorm = noGrad(() => scope(() => this.#update(gradients, learningRate)))
+    this.#step++
+    return {
+      number: this.#step,
+      loss: losses.reduce((sum, loss) => sum + loss, 0) / losses.length,
+      learningRate,
+      gradientNorm,
+      size,
+      seconds: (performance.now() - started) / 1000,
+      skipped: !Number.isFinite(gradientNorm),
+    }
+  }
+
+  async #runSlots() {
+    const { slots, dtype, weights } = this.#options
+    const leaves = computeLeaves(this.#weights, dtype)
+    const all = Array.from({ length: slots }, (_, slot) => slot)
     try {
-      for (let slot = 0; slot < slots; slot++) {
-        const done = this.#runSlot(leaves, slot)
-        sum.add(done.gradients)
-        loss += done.loss
-        size += done.size
-        // Signals and timers are heard between slots: the work itself never waits.
-        await nextTurn()
-      }
-      const learningRate = schedule(this.#step)
-      const gradientNorm = noGrad(() => scope(() => this.#update(sum.finish(), learningRate)))
-      this.#step++
-      const skipped = !Number.isFinite(gradientNorm)
-      return {
-        number: this.#step,
-        loss: loss / slots,
-        learningRate,
-        gradientNorm,
-        size,
-        seconds: (performance.now() - started) / 1000,
-        skipped,
-      }
+      // Signals and timers are heard between slots: the work itself never waits.
+      return await runSlots(all, (slot) => runSlot(this.#options, weights, leaves, this.#step, slot), nextTurn)
     } finally {
-      sum.clear()
-      if (leaves !== this.#weights) Object.values(leaves).forEach((leaf) => leaf.dispose())
+      releaseLeaves(leaves, this.#weights)
     }
-  }
-
-  /** The weights in the arithmetic of the step, as leaves of autograd: the masters themselves where nothing changes. */
-  #computeLeaves(): Named {
-    const { dtype } = this.#options
-    const same = Object.values(this.#weights).every((weight) => weight.dtype === dtype || !isFloating(weight.dtype))
-    if (same) {
-      Object.values(this.#weights).forEach((weight) => weight.setRequiresGrad(true))
-      return this.#weights
-    }
-    const cast = (weight: Tensor) => keep(weight.detach().to(dtype)).setRequiresGrad(true)
-    return scope(() => Object.fromEntries(Object.entries(this.#weights).map(([path, weight]) => [path, cast(weight)])))
-  }
-
-  /** Forward and backward of one slot; the gradients are float32 and kept. */
-  #runSlot(leaves: Named, slot: number): { gradients: Named; loss: number; size: number } {
-    const { objective, batches, slots, seed, weights, activationCheckpointing, device } = this.#options
-    return scope(() => {
-      // Randomness is a function of (seed, step, slot), never of history.
-      manualSeed(hashCounters(seed, this.#step, slot))
-      const batch = batches.slotAt(this.#step, slot, slots)
-      const segments = activationCheckpointing ? new Segments() : undefined
-      const tree = fillTree(weights, (path) => leaves[path]!)
-      const loss = objective.loss(tree, batch, { runBlock: segments?.run ?? keepActivations, device })
-      const value = loss.item()
-      if (segments) segments.backward(loss)
-      else backward(loss)
-      const gradients = takeGradients(leaves)
-      for (const [path, gradient] of Object.entries(gradients)) gradients[path] = keep(gradient.to('float32'))
-      return { gradients, loss: value, size: objective.size(batch) }
-    })
   }
 
   /** Mean over slots, clipping and update in one pass; a gradient that is not finite changes nothing. Returns the norm. */
