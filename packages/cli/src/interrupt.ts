@@ -1,5 +1,5 @@
-// Ctrl+C and SIGTERM during long work. The first asks for an orderly end through an AbortSignal; a second one does not
-// wait: it says what is kept and ends the process.
+// Ctrl+C and SIGTERM during long work. The first asks for an orderly end through an AbortSignal, and says what is kept if
+// there is a second: that one is left to the system, which ends the process even in the middle of a long computation.
 import { exitCodes } from './failure.js'
 
 type Cause = 'SIGINT' | 'SIGTERM'
@@ -17,12 +17,12 @@ export interface Interrupt {
 export interface InterruptOptions {
   /** Said at the first signal: what is being finished. */
   stopping: string
-  /** Said at the second: what is kept. */
+  /** What is kept should there be a second: `step 400 is saved`. */
   kept: () => string
 }
 
 // npm and npx pass on the Ctrl+C that the terminal has already sent to every process in front: the repetition follows
-// within milliseconds and is not a second wish.
+// within milliseconds and is not a second wish. What comes in this time is dropped.
 const REPEAT_MILLISECONDS = 250
 
 /**
@@ -32,18 +32,17 @@ const REPEAT_MILLISECONDS = 250
 export function onInterrupt(note: (text: string) => void, { stopping, kept }: InterruptOptions): Interrupt {
   const abort = new AbortController()
   let cause: Cause | undefined
-  let last = -Infinity
+  const release = () => {
+    process.off('SIGINT', hear)
+    process.off('SIGTERM', hear)
+  }
   const hear = (signal: Cause) => {
-    const repeated = performance.now() - last < REPEAT_MILLISECONDS
-    last = performance.now()
-    if (repeated) return
-    if (cause !== undefined) {
-      note(`Stopped at once. ${kept()}`)
-      process.exit(CODES[signal])
-    }
     cause = signal
-    note(`${stopping} (Ctrl+C again stops at once.)`)
+    note(`${stopping} (Ctrl+C again stops at once: ${kept()}.)`)
     abort.abort()
+    // Blocking, because the work that is being finished leaves no other moment between two long computations.
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, REPEAT_MILLISECONDS)
+    release()
   }
   process.on('SIGINT', hear)
   process.on('SIGTERM', hear)
@@ -52,9 +51,6 @@ export function onInterrupt(note: (text: string) => void, { stopping, kept }: In
     get exitCode() {
       return cause && CODES[cause]
     },
-    release() {
-      process.off('SIGINT', hear)
-      process.off('SIGTERM', hear)
-    },
+    release,
   }
 }

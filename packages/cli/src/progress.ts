@@ -53,6 +53,9 @@ export class Progress {
       case 'sample':
         this.note(`  step ${event.step} writes: ${this.#terminal.noteColors.dim(oneLine(event.text))}`)
         break
+      case 'restored':
+        this.note(`Going on after step ${event.step}, from ${shortPath(event.path)}`)
+        break
       case 'checkpoint':
         if (this.#status === undefined)
           this.note(`  step ${event.step}: saved ${shortPath(event.path)} in ${event.seconds.toFixed(1)} s`)

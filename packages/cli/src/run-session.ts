@@ -12,32 +12,26 @@ export type RunHooks = Required<RunOptions>
 const SAMPLE_TOKENS = 100
 
 /** The same words of chance each time, so that samples of different steps can be compared. */
-const sampler: Sampler = async (model, tokenizer, prompt) => {
-  const { text } = await completeText(model, tokenizer, prompt, { maxTokens: SAMPLE_TOKENS, temperature: 0.8, seed: 0 })
+const sampler: Sampler = async (model, tokenizer, prompt, signal) => {
+  const settings = { maxTokens: SAMPLE_TOKENS, temperature: 0.8, seed: 0, ...(signal && { signal }) }
+  const { text } = await completeText(model, tokenizer, prompt, settings)
   return prompt + text
 }
 
-export interface SessionOptions {
-  /** The run's folder, for what is said when it is stopped. */
-  dir: string
-  run: (hooks: RunHooks) => Promise<RunResult>
-}
-
 /** Runs to the end or to the first signal; sets the exit code of a run that was stopped. */
-export async function watchRun(terminal: Terminal, { dir, run }: SessionOptions): Promise<RunResult> {
+export async function watchRun(terminal: Terminal, run: (hooks: RunHooks) => Promise<RunResult>): Promise<RunResult> {
   const progress = new Progress(terminal)
   let saved: number | undefined
   const interrupt = onInterrupt((text) => progress.note(text), {
     stopping: 'Stopping: the step at hand is finished and saved first.',
-    kept: () =>
-      saved === undefined ? 'No checkpoint was saved yet.' : `Kept: step ${saved}, in ${dir}. ${goesOn(dir)}`,
+    kept: () => (saved === undefined ? 'no step is saved yet' : `step ${saved} is saved`),
   })
   try {
     const result = await run({
       signal: interrupt.signal,
       sampler,
       report: (event) => {
-        if (event.kind === 'checkpoint') saved = event.step
+        if (event.kind === 'checkpoint' || event.kind === 'restored') saved = event.step
         progress.report(event)
       },
     })

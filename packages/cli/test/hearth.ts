@@ -9,7 +9,9 @@ export const fixture = (name: string): string =>
   fileURLToPath(new URL(`../../../fixtures/models/${name}`, import.meta.url))
 
 export interface Finished {
+  /** Null when a signal ended it. */
   code: number | null
+  signal: NodeJS.Signals | null
   stdout: string
   stderr: string
 }
@@ -31,14 +33,14 @@ export interface HearthOptions {
 export function startHearth(args: readonly string[], { cwd, input, env }: HearthOptions = {}): Started {
   if (!existsSync(MAIN)) throw new Error(`${MAIN} is missing: npm run build`)
   const child = spawn(process.execPath, [MAIN, ...args], { cwd, env: { ...process.env, NO_COLOR: '', ...env } })
-  const result: Finished = { code: null, stdout: '', stderr: '' }
+  const result: Finished = { code: null, signal: null, stdout: '', stderr: '' }
   child.stdout.setEncoding('utf8').on('data', (text: string) => (result.stdout += text))
   child.stderr.setEncoding('utf8').on('data', (text: string) => (result.stderr += text))
   child.stdin.on('error', () => undefined)
   child.stdin.end(input ?? '')
   const finished = new Promise<Finished>((resolve, reject) => {
     child.on('error', reject)
-    child.on('close', (code) => resolve({ ...result, code }))
+    child.on('close', (code, signal) => resolve({ ...result, code, signal }))
   })
   return { child, shown: () => result.stderr, finished }
 }
@@ -46,3 +48,13 @@ export function startHearth(args: readonly string[], { cwd, input, env }: Hearth
 /** Runs `hearth ARGS` to its end. */
 export const hearth = (args: readonly string[], options?: HearthOptions): Promise<Finished> =>
   startHearth(args, options).finished
+
+/** Resolves when stderr shows the pattern. */
+export async function shows({ shown, finished }: Started, pattern: RegExp): Promise<void> {
+  const end: { seen?: true } = {}
+  void finished.then(() => (end.seen = true))
+  while (!pattern.test(shown())) {
+    if (end.seen) throw new Error(`ended without ${String(pattern)}:\n${shown()}`)
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+}

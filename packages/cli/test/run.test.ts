@@ -14,7 +14,7 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { hearth, startHearth, type Started } from './hearth.js'
+import { hearth, shows, startHearth } from './hearth.js'
 import { poems, tinyRun } from './tiny-run.js'
 
 const LONG = ['steps=100000', 'every.checkpoint=100000', 'every.evaluate=100000']
@@ -29,16 +29,6 @@ afterAll(() => rmSync(cwd, { recursive: true }))
 
 const run = (...args: string[]) => hearth(args, { cwd })
 const json = async (...args: string[]) => JSON.parse((await run(...args, '--json')).stdout) as Record<string, unknown>
-
-/** Resolves when stderr shows the pattern. */
-async function shows({ shown, finished }: Started, pattern: RegExp): Promise<void> {
-  const end: { seen?: true } = {}
-  void finished.then(() => (end.seen = true))
-  while (!pattern.test(shown())) {
-    if (end.seen) throw new Error(`ended without ${String(pattern)}:\n${shown()}`)
-    await new Promise((resolve) => setTimeout(resolve, 20))
-  }
-}
 
 describe('a finished run', () => {
   test('is listed with its state and what it measured', async () => {
@@ -156,18 +146,6 @@ describe('a run that is asked to stop', () => {
     await shows(resumed, /\d+\/100000 +loss/)
     resumed.child.kill('SIGINT')
     expect((await resumed.finished).code).toBe(130)
-  })
-
-  test('twice does not wait, and says what is kept', async () => {
-    const started = startHearth(tinyRun('twice', ...LONG, 'batch=512', 'slots=128', 'sequenceLength=256'), { cwd })
-    await shows(started, /\nTraining/)
-    started.child.kill('SIGINT')
-    await shows(started, /Stopping/)
-    await new Promise((resolve) => setTimeout(resolve, 400))
-    started.child.kill('SIGINT')
-    const { code, stderr } = await started.finished
-    expect(code).toBe(130)
-    expect(stderr).toContain('Stopped at once. No checkpoint was saved yet.')
   })
 })
 

@@ -33,7 +33,7 @@ export const quickstart = defineCommand({
     terminal.note(
       `${config.steps} steps of ${(1000 * secondsPerStep).toFixed(0)} ms fit, in ${dir}. Ctrl+C stops and saves.`,
     )
-    const result = await watchRun(terminal, { dir, run: (hooks) => startRun(config, { dir, ...hooks }) })
+    const result = await watchRun(terminal, (hooks) => startRun(config, { dir, ...hooks }))
     if (result.model === undefined) {
       if (json) terminal.json(result)
       else printResult(terminal, result)

@@ -28,7 +28,7 @@ export const resume = defineCommand({
     const { resumeRun } = await import('hearth/train')
     const { printResult, watchRun } = await import('../run-session.js')
     const change = (config: object) => applySettings(config, options.set, 'resume')
-    const result = await watchRun(terminal, { dir, run: (hooks) => resumeRun(dir, { ...hooks, change }) })
+    const result = await watchRun(terminal, (hooks) => resumeRun(dir, { ...hooks, change }))
     if (options.json) terminal.json(result)
     else printResult(terminal, result)
   },

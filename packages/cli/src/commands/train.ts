@@ -46,7 +46,7 @@ export const train = defineCommand({
     }
     const { printResult, watchRun } = await import('../run-session.js')
     const dir = join(options.runs, config.name)
-    const result = await watchRun(terminal, { dir, run: (hooks) => startRun(config, { dir, ...hooks }) })
+    const result = await watchRun(terminal, (hooks) => startRun(config, { dir, ...hooks }))
     if (options.json) terminal.json(result)
     else printResult(terminal, result)
   },

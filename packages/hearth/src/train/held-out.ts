@@ -1,9 +1,9 @@
 // Loss on held-out text: nats per token, perplexity, bits per byte. Weights are not changed.
 import { noGrad, scope, type Device } from '@hearth/torch'
-import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { TextBatch } from '../data/index.js'
 import type { LanguageModel } from '../models/index.js'
 import { crossEntropy } from '../nn/index.js'
+import { hearEvents } from './event-loop.js'
 import { idsOf } from './objective.js'
 
 export interface HeldOutLoss {
@@ -47,7 +47,7 @@ export async function heldOutLoss(
     )
     tokens += batch.targets.reduce((count, id) => count + (id >= 0 ? 1 : 0), 0)
     options.onProgress?.(tokens)
-    await nextTurn()
+    await hearEvents()
   }
   const loss = nats / tokens
   const bitsPerByte = options.bytesPerToken === undefined ? undefined : loss / Math.LN2 / options.bytesPerToken

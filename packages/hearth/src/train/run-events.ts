@@ -16,6 +16,8 @@ export type RunEvent =
       modelFlopUtilisation: number
       memoryBytes: number
     }
+  /** The run goes on from a checkpoint. */
+  | { kind: 'restored'; step: number; path: string }
   | { kind: 'evaluation'; step: number; heldOut: HeldOutLoss }
   | { kind: 'sample'; step: number; text: string }
   | { kind: 'checkpoint'; step: number; path: string; seconds: number }

@@ -8,6 +8,7 @@ import type { Tokenizer } from '../data/index.js'
 import type { LanguageModel } from '../models/index.js'
 import { changeConfig, changesOf, withChange, type ChangedConfig } from './changes.js'
 import { resolveConfig, type RunConfig } from './config.js'
+import { hearEvents } from './event-loop.js'
 import { FLOP_CONVENTION, flopsPerToken, measurePeak } from './flops.js'
 import { runHooks, type Hook } from './hooks.js'
 import type { Report, RunResult } from './run-events.js'
@@ -20,7 +21,12 @@ import { checkTextSources, prepareText } from './text-data.js'
 import type { Step } from './trainer.js'
 
 /** Writes a text in the model's voice; given by the caller, because generation builds on training, not the other way. */
-export type Sampler = (model: LanguageModel, tokenizer: Tokenizer, prompt: string) => Promise<string>
+export type Sampler = (
+  model: LanguageModel,
+  tokenizer: Tokenizer,
+  prompt: string,
+  signal?: AbortSignal,
+) => Promise<string>
 
 export interface RunOptions {
   /** Asks the run to finish its step, save and return. */
@@ -236,16 +242,23 @@ async function* stepsOf(
   last: number,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<Step> {
+  await hearEvents()
   if (signal?.aborted) return
   for await (const step of trainer.steps(last)) {
     yield step
+    // Also a signal that came in the last moment of the step, or in what was done after it.
+    await hearEvents()
     if (signal?.aborted) return
   }
 }
 
-async function writeSample({ run, session, tokenizer, sampler, report }: Open, { number }: Step): Promise<void> {
-  if (sampler === undefined) return
-  const text = await sampler(session.model, tokenizer, run.config.samplePrompt)
+async function writeSample(
+  { run, session, tokenizer, sampler, report, signal }: Open,
+  { number }: Step,
+): Promise<void> {
+  if (sampler === undefined || signal?.aborted) return
+  const text = await sampler(session.model, tokenizer, run.config.samplePrompt, signal)
+  if (signal?.aborted) return
   run.saveSample(number, text)
   report({ kind: 'sample', step: number, text })
 }

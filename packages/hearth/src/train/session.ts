@@ -129,6 +129,7 @@ export class Session {
     })
     this.#parent = latest.hash
     this.#savedStep = latest.step
+    this.#report({ kind: 'restored', step: latest.step, path: latest.path })
   }
 
   /** Writes a durable checkpoint of the step just done, unless there is one. A disk that refuses is said, and the run goes on. */

@@ -2,9 +2,9 @@
 // optimizer's state, and nothing else: which batch, which learning rate and which random numbers a step uses are
 // functions of its number. Files, logs and measurements are hooks around it (run.ts).
 import { noGrad, scope } from '@hearth/torch'
-import { setImmediate as nextTurn } from 'node:timers/promises'
 import { clipScale, gradientNorm, type Optimizer, type OptimizerState, type Schedule } from '../optim/index.js'
 import { flattenTree } from '../tree/index.js'
+import { hearEvents } from './event-loop.js'
 import type { Named } from './gradients.js'
 import { computeLeaves, releaseLeaves, runSlot, runSlots, type SlotOptions } from './slots.js'
 
@@ -104,8 +104,7 @@ export class Trainer<Weights, Batch> {
     const leaves = computeLeaves(this.#weights, dtype)
     const all = Array.from({ length: slots }, (_, slot) => slot)
     try {
-      // Signals and timers are heard between slots: the work itself never waits.
-      return await runSlots(all, (slot) => runSlot(this.#options, weights, leaves, this.#step, slot), nextTurn)
+      return await runSlots(all, (slot) => runSlot(this.#options, weights, leaves, this.#step, slot), hearEvents)
     } finally {
       releaseLeaves(leaves, this.#weights)
     }
