@@ -21,7 +21,7 @@ export default defineConfig({
       'scripts/**/*.test.mjs',
       'test/**/*.test.ts',
     ],
-    exclude: ['**/node_modules/**', '**/dist/**', '**/*.gpu.test.ts'],
+    exclude: ['**/node_modules/**', '**/dist/**'],
     // The native addon owns threads of its own: one process a file, two at a time.
     pool: 'forks',
     maxWorkers: 2,

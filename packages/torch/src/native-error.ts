@@ -52,7 +52,7 @@ const REWORDINGS: Rewording[] = [
     remedy: 'use cpu, cuda, or one GPU by its number as in cuda:1',
   },
   {
-    found: /^(.*cannot allocate .*)/,
+    found: /^(.*(?:cannot allocate |CUDA out of memory).*)/,
     text: (message) => message,
     remedy: 'make it smaller, work in parts, or free tensors: see memoryStats()',
   },

@@ -1,5 +1,6 @@
 // The process around the tensors: libtorch's version, threads, processor features, memory. The escape hatch too.
 import { availableParallelism } from 'node:os'
+import type { Device } from './device.js'
 import { bind, native, type NativeOperator } from './native.js'
 import { Tensor } from './tensor.js'
 
@@ -13,9 +14,12 @@ export const numThreads = (): number => native.numThreads()
 /** Threads that one operator may use. */
 export const setNumThreads = (threads: number): void => native.setNumThreads(threads)
 
-/** Whether bf16 matrix products run in hardware here; elsewhere they are emulated and far slower than float32. */
-export const hasFastBfloat16 = (): boolean =>
-  cpuFeatures().some((feature) => feature === 'amx_bf16' || feature === 'avx512bf16') || native.deviceCount() > 0
+/**
+ * Whether a device multiplies bf16 matrices in hardware; elsewhere they are emulated and far slower than float32.
+ * GPUs count as such: those from Ampere on do, older ones are not told apart.
+ */
+export const hasFastBfloat16 = (device: Device = 'cpu'): boolean =>
+  device !== 'cpu' || cpuFeatures().some((feature) => feature === 'amx_bf16' || feature === 'avx512bf16')
 
 export interface MemoryStats {
   /** Tensors that JavaScript holds. */

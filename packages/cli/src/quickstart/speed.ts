@@ -1,9 +1,8 @@
 // How long one step of a run takes on this machine, tried on random tokens before the run begins: from it follows how
 // many steps fit the time a person is willing to wait.
-import { hasFastBfloat16 } from '@hearth/torch'
 import type { TextBatch } from 'hearth/data'
-import { createModel, presetConfigs } from 'hearth/models'
-import { nextToken, optimizerOf, scheduleOf, Trainer, type RunConfig } from 'hearth/train'
+import { createModel, placeModel, presetConfigs } from 'hearth/models'
+import { computeDtype, nextToken, optimizerOf, scheduleOf, Trainer, type RunConfig } from 'hearth/train'
 
 const WARM_UP_STEPS = 3
 const MEASURED_STEPS = 9
@@ -15,11 +14,9 @@ const MEASURED_STEPS = 9
 export async function secondsPerStep(config: RunConfig): Promise<number> {
   const { batch, sequenceLength, slots, seed, device, activationCheckpointing } = config
   const vocabularySize = config.tokenizer.vocabularySize
-  const model = createModel(
-    { ...presetConfigs[config.model.preset!], ...config.model.config, vocab_size: vocabularySize },
-    { seed },
-  )
-  const dtype = config.dtype === 'auto' ? (hasFastBfloat16() ? 'bfloat16' : 'float32') : config.dtype
+  const json = { ...presetConfigs[config.model.preset!], ...config.model.config, vocab_size: vocabularySize }
+  const model = placeModel(createModel(json, { seed }), device)
+  const dtype = computeDtype(config)
   const trainer = new Trainer({
     weights: model.weights,
     objective: nextToken(model),

@@ -20,6 +20,7 @@ export {
   familyOf,
   keyValueCacheOf,
   logits,
+  placeModel,
   preset,
   presetNames,
   type CacheOptions,

@@ -1,7 +1,7 @@
-import { memoryStats } from '@hearth/torch'
+import { memoryStats, type Device } from '@hearth/torch'
 import { describe, expect, test } from 'vitest'
-import { flattenTree } from '../tree/index.js'
-import { createModel, preset, presetNames } from './index.js'
+import { flattenTree, leavesOf } from '../tree/index.js'
+import { createModel, placeModel, preset, presetNames } from './index.js'
 
 // As published: in the papers' code, in the model cards, or counted from the published weights.
 const PUBLISHED = {
@@ -103,6 +103,25 @@ describe('new models', () => {
     const spark = preset('spark')
     expect(createModel(spark, { seed: 1 }).config).toEqual(createModel('spark', { seed: 1 }).config)
     expect(shapes(createModel(spark, { seed: 1 }))).toBe(3 + 4 * 9)
+  })
+})
+
+describe('a model placed on a device', () => {
+  const tiny = { model_type: 'gpt2', vocab_size: 50, n_embd: 16, n_layer: 2, n_head: 2 }
+
+  test('where it is already is the same', () => {
+    const model = createModel(tiny, { seed: 1 })
+    expect(placeModel(model, 'cpu')).toBe(model)
+  })
+
+  test('elsewhere has all its weights there, and the ones it was made of are freed', () => {
+    const model = createModel(tiny, { seed: 1 })
+    const given = leavesOf(model.weights)
+    // libtorch's device of shapes without memory: every machine has it.
+    const placed = leavesOf(placeModel(model, 'meta' as Device).weights)
+    expect(placed.map(({ shape }) => shape)).toHaveLength(given.length)
+    expect(placed.every(({ device }) => (device as string) === 'meta')).toBe(true)
+    expect(given.every(({ disposed }) => disposed)).toBe(true)
   })
 })
 

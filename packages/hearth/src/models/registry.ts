@@ -1,8 +1,8 @@
 // From names to models: which family a config.json belongs to, presets, and new models.
-import { ConfigError, HearthError, type DType, type Tensor } from '@hearth/torch'
+import { ConfigError, HearthError, noGrad, scope, type Device, type DType, type Tensor } from '@hearth/torch'
 import { closest } from 'fastest-levenshtein'
 import { KeyValueCache } from '../nn/index.js'
-import { leavesOf } from '../tree/index.js'
+import { disposeTree, leavesOf, mapTree } from '../tree/index.js'
 import type { Family, ForwardOptions, LanguageModel } from './family.js'
 import { gpt2 } from './gpt2/model.js'
 import { gptNeox } from './gpt_neox/model.js'
@@ -74,6 +74,17 @@ export function createModel(model: string | ConfigJson | Preset, options: Initia
 }
 
 const isPreset = (model: ConfigJson | Preset): model is Preset => typeof model.family === 'object' && 'config' in model
+
+/**
+ * A model with its weights on a device. It takes the weights over: where they move, the given ones are freed.
+ * @throws TorchError when the device is not there or has no room
+ */
+export function placeModel(model: LanguageModel, device: Device): LanguageModel {
+  if (leavesOf(model.weights).every((weight) => weight.device === device)) return model
+  const weights = noGrad(() => scope(() => mapTree(model.weights, (weight: Tensor) => weight.to({ device }))))
+  disposeTree(model.weights)
+  return { ...model, weights }
+}
 
 /**
  * The logits of a model.

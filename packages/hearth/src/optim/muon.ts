@@ -63,7 +63,6 @@ export function muon(settings: MuonSettings = {}): Optimizer {
   if (issues.length > 0) throw new ConfigError('Muon', issues)
   const { momentum = 0.95, nesterov = true, newtonSchulzSteps = 5, weightDecay = 0.1, groups = [] } = settings
   const { matrixLearningRateScale = 1, isMatrix = insideBlock } = settings
-  const dtype = settings.dtype ?? (hasFastBfloat16() ? 'bfloat16' : 'float32')
   const rest = adamw(settings.adamw)
   const select = (weights: Readonly<Record<string, Tensor>>, matrices: boolean) =>
     Object.fromEntries(Object.entries(weights).filter(([path, weight]) => isMatrix(path, weight) === matrices))
@@ -81,6 +80,7 @@ export function muon(settings: MuonSettings = {}): Optimizer {
         const rate = learningRate * matrixLearningRateScale * own.learningRateScale
         const size = Math.sqrt(Math.max(1, weight.shape[0]! / weight.shape[1]!))
         weight.mul_(1 - rate * own.weightDecay)
+        const dtype = settings.dtype ?? (hasFastBfloat16(weight.device) ? 'bfloat16' : 'float32')
         weight.add_(orthogonalize(direction, { steps: newtonSchulzSteps, dtype }), { alpha: -rate * size })
       })
     },

@@ -39,7 +39,7 @@ export interface RunOptions {
 /** The dtype of a run's arithmetic: `auto` is bf16 where the processor or GPU multiplies it in hardware. */
 export function computeDtype(config: RunConfig): DType {
   if (config.dtype !== 'auto') return config.dtype
-  return config.device !== 'cpu' || hasFastBfloat16() ? 'bfloat16' : 'float32'
+  return hasFastBfloat16(config.device) ? 'bfloat16' : 'float32'
 }
 
 /**

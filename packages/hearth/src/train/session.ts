@@ -4,7 +4,7 @@ import { CheckpointError, ConfigError, keep, noGrad, scope, type DType, type Ten
 import { loadLatest, prune, realStorage, saveCheckpoint } from '../checkpoint/index.js'
 import type { TextBatch, Tokenizer } from '../data/index.js'
 import { loadModel, saveModel } from '../formats/index.js'
-import { configure, createModel, preset, type LanguageModel } from '../models/index.js'
+import { configure, createModel, placeModel, preset, type LanguageModel } from '../models/index.js'
 import { mapTree } from '../tree/index.js'
 import { changesOf, configHash } from './changes.js'
 import type { RunConfig } from './config.js'
@@ -89,7 +89,7 @@ export class Session {
     this.#run = run
     this.#data = data
     this.#report = report
-    this.model = initialModel(config, data.tokenizer)
+    this.model = placeModel(initialModel(config, data.tokenizer), config.device)
     this.trainer = new Trainer({
       weights: this.model.weights,
       objective: nextToken(this.model),
