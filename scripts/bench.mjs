@@ -1,5 +1,5 @@
-// `npm run bench -- NAME [ARGS...]` runs bench/NAME.bench.ts; without a name all of them, one after the other, so that
-// they do not disturb each other's times. `npm run bench -- --list` says what there is.
+// `npm run bench -- NAME [ARGS...]` runs bench/NAME.bench.ts, or bench/FOLDER/NAME.bench.ts; without a name all of them,
+// one after the other, so that they do not disturb each other's times. `npm run bench -- --list` says what there is.
 import { inRoot } from './setup/paths.mjs'
 import { listFiles } from './setup/fingerprint.mjs'
 import { setupOrExit } from './setup/index.mjs'
@@ -10,7 +10,8 @@ const folder = inRoot('bench')
 const names = listFiles(folder, (name) => name.endsWith(SUFFIX)).map((file) =>
   file.slice(folder.length + 1, -SUFFIX.length),
 )
-const [asked, ...args] = process.argv.slice(2)
+const [wanted, ...args] = process.argv.slice(2)
+const asked = names.find((name) => name === wanted || name.endsWith(`/${wanted}`)) ?? wanted
 
 if (asked === '--list') {
   for (const name of names) console.log(name)

@@ -3,7 +3,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { ConfigError, DataError, noGrad, scope } from '@hearth/torch'
 import { logits, type LanguageModel } from '../models/index.js'
-import { crossEntropy } from '../nn/index.js'
+import { crossEntropy, linear } from '../nn/index.js'
 import { leavesOf } from '../tree/index.js'
 import { checkIds, idsTensor } from './generate.js'
 
@@ -85,7 +85,7 @@ function scoreWindow(
       for (let done = 0; done < out.length; done += rows) {
         const count = Math.min(rows, out.length - done)
         scope(() => {
-          const some = family.head(weights, hidden.narrow(1, skip + done, count)) // (1, count, V)
+          const some = linear(family.projection(weights), hidden.narrow(1, skip + done, count)) // (1, count, V)
           const first = start + skip + done + 1
           const targets = idsTensor(tokens.subarray(first, first + count), like)
           out.set(crossEntropy(some, targets, { reduction: 'none' }).toArray(), done)

@@ -1,7 +1,7 @@
 // What every decoder does around its blocks: check what it is given, run the blocks in order, apply the head.
 // B batch, T tokens, D width, V vocabulary.
 import { HearthError, noGrad, scope, type Tensor } from '@hearth/torch'
-import type { KeyValueCache } from '../nn/index.js'
+import { linear, type KeyValueCache } from '../nn/index.js'
 import type { Family, ForwardOptions } from './family.js'
 
 /** What a block needs to know besides its weights and its input. */
@@ -58,15 +58,15 @@ export function runBlocks<Block>(
   return x
 }
 
-/** Family.forward, from the family's `hidden` and `head`. */
+/** Family.forward, from the family's `hidden` and `projection`. */
 export function forwardOf<Config, Weights>(
-  family: Pick<Family<Config, Weights>, 'hidden' | 'head'>,
+  family: Pick<Family<Config, Weights>, 'hidden' | 'projection'>,
 ): Family<Config, Weights>['forward'] {
   return (weights, config, ids, options = {}) => {
     const run = () => {
       const hidden = family.hidden(weights, config, ids, options) // (B, T, D)
       const last = ids.shape[1]! - 1
-      return family.head(weights, options.lastOnly ? hidden.narrow(1, last, 1) : hidden) // (B, T or 1, V)
+      return linear(family.projection(weights), options.lastOnly ? hidden.narrow(1, last, 1) : hidden) // (B, T or 1, V)
     }
     if (options.cache) return noGrad(() => scope(run))
     // A block that runs again in the backward pass uses tables made in here: they belong to the caller's scope.

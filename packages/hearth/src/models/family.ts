@@ -1,7 +1,7 @@
 // What a family of models is: one architecture with its configuration, its maths and the names of its weights in files.
 // A family is a folder: config.ts, model.ts, weights.ts and a test. Nothing here knows any of them.
 import type { Tensor } from '@hearth/torch'
-import type { KeyValueCache } from '../nn/index.js'
+import type { KeyValueCache, Linear } from '../nn/index.js'
 import type { NameTable } from './names.js'
 import type { WeightSource } from './weight-source.js'
 
@@ -56,10 +56,10 @@ export interface Family<Config = unknown, Weights = unknown> {
    * @throws HearthError when the ids have another form, or the text is longer than the context or the cache
    */
   hidden(weights: Weights, config: Config, ids: Tensor, options?: ForwardOptions): Tensor
-  /** (B, T, D) → logits (B, T, V). */
-  head(weights: Weights, hidden: Tensor): Tensor
+  /** From the width of the model to its vocabulary, (V, D): applied to `hidden` it gives the logits. */
+  projection(weights: Weights): Linear
   /**
-   * head(hidden(ids)).
+   * The projection of hidden(ids).
    * @param ids (B, T) int64
    * @returns logits (B, T, V), or (B, 1, V) with `lastOnly`
    */

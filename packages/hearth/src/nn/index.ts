@@ -7,6 +7,7 @@ export { mergeHeads, splitHeads } from './heads.js'
 export { KeyValueCache, type CacheShape } from './key-value-cache.js'
 export { layerNorm, type LayerNorm } from './layer-norm.js'
 export { linear, type Linear } from './linear.js'
+export { linearCrossEntropy, type LinearCrossEntropyOptions } from './linear-cross-entropy.js'
 export { rmsNorm, type RmsNorm } from './rms-norm.js'
 export { applyRotary, rotaryTables, type RotaryTables } from './rotary.js'
 export {

@@ -2,7 +2,7 @@
 import { noGrad, scope, type Device } from '@hearth/torch'
 import type { TextBatch } from '../data/index.js'
 import type { LanguageModel } from '../models/index.js'
-import { crossEntropy } from '../nn/index.js'
+import { linearCrossEntropy } from '../nn/index.js'
 import { hearEvents } from './event-loop.js'
 import { idsOf } from './objective.js'
 
@@ -41,8 +41,10 @@ export async function heldOutLoss(
     if (tokens >= maxTokens || options.signal?.aborted) break
     nats += noGrad(() =>
       scope(() => {
-        const logits = model.family.forward(model.weights, model.config, idsOf(batch.inputs, batch.shape, device))
-        return crossEntropy(logits, idsOf(batch.targets, batch.shape, device), { reduction: 'sum' }).item()
+        const { family, weights, config } = model
+        const hidden = family.hidden(weights, config, idsOf(batch.inputs, batch.shape, device)) // (B, T, D)
+        const targets = idsOf(batch.targets, batch.shape, device)
+        return linearCrossEntropy(family.projection(weights), hidden, targets, { reduction: 'sum' }).item()
       }),
     )
     tokens += batch.targets.reduce((count, id) => count + (id >= 0 ? 1 : 0), 0)

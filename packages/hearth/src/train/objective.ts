@@ -2,7 +2,7 @@
 import { tensor, type Device, type Tensor } from '@hearth/torch'
 import type { TextBatch } from '../data/index.js'
 import type { LanguageModel } from '../models/index.js'
-import { crossEntropy } from '../nn/index.js'
+import { linearCrossEntropy } from '../nn/index.js'
 import type { RunBlock } from './segments.js'
 
 /** What a loss may use besides the weights and the batch. */
@@ -31,11 +31,9 @@ export function nextToken(model: Pick<LanguageModel, 'family' | 'config'>): Obje
   return {
     name: 'next-token',
     loss: (weights, batch, { runBlock, device }) => {
-      const logits = model.family.forward(weights, model.config, idsOf(batch.inputs, batch.shape, device), { runBlock })
-      const loss = crossEntropy(logits, idsOf(batch.targets, batch.shape, device))
-      // The backward pass needs only their log-softmax: the largest tensor of a small model's step goes now.
-      logits.dispose()
-      return loss
+      const { family, config } = model
+      const hidden = family.hidden(weights, config, idsOf(batch.inputs, batch.shape, device), { runBlock }) // (B, T, D)
+      return linearCrossEntropy(family.projection(weights), hidden, idsOf(batch.targets, batch.shape, device))
     },
     size: (batch) => batch.targets.length,
   }

@@ -25,6 +25,9 @@ auto withElementsOf(const at::Tensor& tensor, Work work) {
   return work(static_cast<BFloat16*>(nullptr));
 }
 
+/** sums (C) float32 += the rows of a matrix (R, C) of ours, in their order; see column-sums.h. */
+void addRowsTo(const at::Tensor& sums, const at::Tensor& rows);
+
 /** Elements of an elementwise loop that are worth waking another thread for. */
 constexpr int64_t kElementwiseGrain = 1 << 14;
 

@@ -2,7 +2,16 @@
 // a tied head. Single-device maths; configuration and weights are next door.
 // B batch, T new tokens, S tokens so far, D width, H heads, E = D / H, F feed-forward width, V vocabulary.
 import type { Tensor } from '@hearth/torch'
-import { activate, attention, embedding, layerNorm, linear, mergeHeads, splitHeads } from '../../nn/index.js'
+import {
+  activate,
+  attention,
+  embedding,
+  layerNorm,
+  linear,
+  mergeHeads,
+  splitHeads,
+  type Linear,
+} from '../../nn/index.js'
 import { firstPosition, forwardOf, runBlocks, type BlockContext } from '../decoder.js'
 import type { Family, ForwardOptions, ModelShape } from '../family.js'
 import { countWeights } from '../weight-source.js'
@@ -40,9 +49,8 @@ function hidden(weights: Gpt2Weights, config: Gpt2Config, ids: Tensor, options: 
   return layerNorm(weights.norm, x, config.normEpsilon)
 }
 
-function head(weights: Gpt2Weights, hidden: Tensor): Tensor {
-  return linear(weights.head ?? weights.embed, hidden) // (B, T, V)
-}
+/** A tied head is the table of token embeddings. */
+const projection = (weights: Gpt2Weights): Linear => weights.head ?? weights.embed // (V, D)
 
 function shape(config: Gpt2Config): ModelShape {
   const { layers, width, heads, contextLength, vocabularySize, tiedHead } = config
@@ -69,7 +77,7 @@ export const gpt2: Family<Gpt2Config, Gpt2Weights> = {
   toConfig,
   build,
   hidden,
-  head,
-  forward: forwardOf({ hidden, head }),
+  projection,
+  forward: forwardOf({ hidden, projection }),
   shape,
 }

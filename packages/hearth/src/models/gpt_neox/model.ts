@@ -13,6 +13,7 @@ import {
   rotaryTables,
   scaledContextLength,
   splitHeads,
+  type Linear,
   type RotaryTables,
 } from '../../nn/index.js'
 import { firstPosition, forwardOf, runBlocks, type BlockContext } from '../decoder.js'
@@ -53,9 +54,8 @@ function hidden(weights: GptNeoxWeights, config: GptNeoxConfig, ids: Tensor, opt
   return layerNorm(weights.norm, x, config.normEpsilon)
 }
 
-function head(weights: GptNeoxWeights, hidden: Tensor): Tensor {
-  return linear(weights.head ?? weights.embed, hidden) // (B, T, V)
-}
+/** A tied head is the table of token embeddings. */
+const projection = (weights: GptNeoxWeights): Linear => weights.head ?? weights.embed // (V, D)
 
 function shape(config: GptNeoxConfig): ModelShape {
   const { layers, width, heads, feedForward, vocabularySize } = config
@@ -81,7 +81,7 @@ export const gptNeox: Family<GptNeoxConfig, GptNeoxWeights> = {
   toConfig,
   build,
   hidden,
-  head,
-  forward: forwardOf({ hidden, head }),
+  projection,
+  forward: forwardOf({ hidden, projection }),
   shape,
 }

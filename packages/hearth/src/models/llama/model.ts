@@ -14,6 +14,7 @@ import {
   rotaryTables,
   scaledContextLength,
   splitHeads,
+  type Linear,
   type RotaryTables,
 } from '../../nn/index.js'
 import { firstPosition, forwardOf, runBlocks, type BlockContext } from '../decoder.js'
@@ -54,9 +55,8 @@ function hidden(weights: LlamaWeights, config: LlamaConfig, ids: Tensor, options
   return rmsNorm(weights.norm, x, config.normEpsilon)
 }
 
-function head(weights: LlamaWeights, hidden: Tensor): Tensor {
-  return linear(weights.head ?? weights.embed, hidden) // (B, T, V)
-}
+/** A tied head is the table of token embeddings. */
+const projection = (weights: LlamaWeights): Linear => weights.head ?? weights.embed // (V, D)
 
 function shape(config: LlamaConfig): ModelShape {
   const { layers, width, heads, keyValueHeads, headDim, feedForward, vocabularySize } = config
@@ -82,7 +82,7 @@ export const llama: Family<LlamaConfig, LlamaWeights> = {
   toConfig,
   build,
   hidden,
-  head,
-  forward: forwardOf({ hidden, head }),
+  projection,
+  forward: forwardOf({ hidden, projection }),
   shape,
 }
