@@ -48,7 +48,7 @@ const phases: [phase: string, name: string, env: NodeJS.ProcessEnv, settings: st
   ['the end is measured', 'end', whenShown('Measuring on held-out text'), ['every.evaluate=1000'], 12],
 ]
 
-describe.concurrent('Ctrl+C while', () => {
+describe('Ctrl+C while', () => {
   test.each(phases)('%s saves the run, says how it goes on, and it goes on', async (_, name, env, settings, step) => {
     const stopped = await hearth(tinyRun(name, ...settings), { cwd, env })
     expect(stopped.stderr).toMatch(

@@ -1,12 +1,23 @@
 // A run is a folder: its resolved configuration, what it measured, samples, checkpoints. This file makes, opens and
 // lists such folders. Not here: the training (trainer.ts), and what is inside a checkpoint (hearth/checkpoint).
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+} from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join, resolve } from 'node:path'
 import { FormatError, HearthError, replaceFile, torchVersion } from '@hearth/torch'
 import type { Json } from '../checkpoint/index.js'
 import type { RunChange } from './changes.js'
 import { isLockFile, lockFolder } from './run-folder-lock.js'
+import { explained } from './system-errors.js'
 import { RunLog } from './run-folder-log.js'
 import type { RunLogOptions } from './run-folder-log.js'
 
@@ -81,9 +92,7 @@ export class Run<Config = Json> {
    */
   change(config: Config, changes: readonly RunChange[]): void {
     const record = { ...this.#record, config, changes }
-    explained(`the configuration of the run ${this.folder} cannot be changed`, () =>
-      writeJson(this.paths.config, record),
-    )
+    told(`the configuration of the run ${this.folder} cannot be changed`, () => writeJson(this.paths.config, record))
     this.#record = record
   }
 
@@ -111,8 +120,14 @@ export class Run<Config = Json> {
     }
   }
 
+  /** As close(), while an error may be on its way: a status that cannot be written must not take its place. */
   [Symbol.dispose](): void {
-    this.close()
+    try {
+      this.close()
+    } catch (error) {
+      // The folder is free all the same, and a run that nobody holds counts as stopped.
+      if (!(error instanceof HearthError)) throw error
+    }
   }
 
   #setState(state: RunStatus['state']): void {
@@ -127,22 +142,19 @@ export class Run<Config = Json> {
  */
 export function createRun<Config>(dir: string, { config }: { config: Config }): Run<Config> {
   const folder = resolve(dir)
-  return explained(`the run folder ${folder} cannot be made`, () => {
+  return told(`the run folder ${folder} cannot be made`, () => {
     makeDurableFolder(folder)
     refuseUsed(folder)
-    return locked(folder, () => {
+    const path = join(folder, CONFIG_FILE)
+    const make = () => {
       // Once more: another process may have made its run, and finished, before the folder was ours.
       refuseUsed(folder)
-      const record: RunRecord<Config> = {
-        format: FORMAT,
-        version: 1,
-        createdAt: new Date().toISOString(),
-        versions: versions(),
-        config,
-      }
-      writeJson(join(folder, CONFIG_FILE), record)
+      const createdAt = new Date().toISOString()
+      const record: RunRecord<Config> = { format: FORMAT, version: 1, createdAt, versions: versions(), config }
+      writeJson(path, record)
       return record
-    })
+    }
+    return locked(folder, make, () => rmSync(path))
   })
 }
 
@@ -154,7 +166,7 @@ export function createRun<Config>(dir: string, { config }: { config: Config }): 
 export function openRun<Config = Json>(dir: string): Run<Config> {
   const folder = resolve(dir)
   readRun(folder)
-  return explained(`the run ${folder} cannot be opened`, () => locked(folder, () => readRun<Config>(folder)))
+  return told(`the run ${folder} cannot be opened`, () => locked(folder, () => readRun<Config>(folder)))
 }
 
 /**
@@ -180,11 +192,19 @@ export function readStatus(folder: string): RunStatus | undefined {
   return existsSync(status) ? (readJson(status) as RunStatus) : undefined
 }
 
-function locked<Config>(folder: string, record: () => RunRecord<Config>): Run<Config> {
+/** @param undo takes back what `record` wrote, when the run cannot be opened after all */
+function locked<Config>(
+  folder: string,
+  record: () => RunRecord<Config>,
+  undo: () => void = () => undefined,
+): Run<Config> {
   const unlock = lockFolder(folder)
+  let read: RunRecord<Config> | undefined
   try {
-    return new Run(folder, record(), unlock)
+    read = record()
+    return new Run(folder, read, unlock)
   } catch (error) {
+    if (read !== undefined) undo()
     unlock()
     throw error
   }
@@ -229,13 +249,11 @@ function readJson(path: string): unknown {
   }
 }
 
-/** What the system refuses becomes an error that says what was being done. */
-function explained<T>(what: string, run: () => T): T {
+/** What the system refuses is told with what was being done. */
+function told<T>(what: string, run: () => T): T {
   try {
     return run()
   } catch (error) {
-    if (error instanceof HearthError || (error as NodeJS.ErrnoException).code === undefined) throw error
-    const remedy = 'choose a folder that this user may write to, on a disk with room'
-    throw new HearthError(`${what}: ${(error as Error).message}`, { cause: error, remedy })
+    throw explained(error, { what, remedy: 'choose a folder that this user may write to, on a disk with room' })
   }
 }

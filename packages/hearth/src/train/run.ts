@@ -2,7 +2,7 @@
 // with the same bits. Not here: how a step is done (trainer.ts), what is saved and measured (session.ts).
 import { existsSync, renameSync, rmSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { ConfigError, cudaDeviceCount, hasFastBfloat16, HearthError, type DType } from '@hearth/torch'
+import { ConfigError, cudaDeviceCount, hasFastBfloat16, type DType } from '@hearth/torch'
 import { listCheckpoints, realStorage } from '../checkpoint/index.js'
 import type { Tokenizer } from '../data/index.js'
 import type { LanguageModel } from '../models/index.js'
@@ -14,9 +14,11 @@ import { runHooks, type Hook } from './hooks.js'
 import type { Report, RunResult } from './run-events.js'
 import { createRun, openRun, readRun, runPaths, type Run, type RunRecord } from './run-folder.js'
 import type { RunLog } from './run-folder-log.js'
+import { saveAtLast } from './last-save.js'
 import { allOrMistakes } from './mistakes.js'
 import { optimizerOf, scheduleOf } from './optimizer.js'
 import { checkModel, Session } from './session.js'
+import { explained } from './system-errors.js'
 import { checkTextSources, prepareText } from './text-data.js'
 import type { Step } from './trainer.js'
 
@@ -54,7 +56,7 @@ export async function startRun(config: RunConfig, options: RunOptions & { dir: s
   // What was found automatically is written down: the run resumes with the same arithmetic on another machine.
   const resolved = { ...config, dtype: computeDtype(config) as RunConfig['dtype'] }
   using run = createRun(options.dir, { config: resolved })
-  return await train(run, options)
+  return await resumable(run, () => train(run, options))
 }
 
 /** Every mistake that can be seen before work starts, together. */
@@ -103,7 +105,7 @@ export async function resumeRun(dir: string, { change, ...options }: ResumeOptio
   using run = openRun<RunConfig>(dir)
   const made = changed(run.record)
   if (made) applyChange(run, made, options.report)
-  return await train(run, options)
+  return await resumable(run, () => train(run, options))
 }
 
 function applyChange(run: Run<RunConfig>, { config, change }: ChangedConfig, report?: Report): void {
@@ -138,10 +140,7 @@ async function train(run: Run<RunConfig>, options: RunOptions): Promise<RunResul
   })
   await trainSteps({ ...options, report, run, session, log, tokenizer: data.tokenizer }, dtype)
   log.sync()
-  if (!(await session.save()))
-    throw new HearthError(`the last checkpoint of ${run.folder} could not be written`, {
-      remedy: `make room on the disk, then \`hearth resume ${run.folder}\``,
-    })
+  await saveAtLast(() => session.save(), { folder: run.folder, report, ...(signal && { signal }) })
   if (trainer.step < config.steps) return { ...result, step: trainer.step, stopped: true }
   const heldOut = await session.evaluate(undefined, signal)
   if (signal?.aborted) return { ...result, step: trainer.step, stopped: true }
@@ -149,6 +148,15 @@ async function train(run: Run<RunConfig>, options: RunOptions): Promise<RunResul
   const model = await session.export()
   run.close('finished')
   return { ...result, step: trainer.step, stopped: false, model, ...(heldOut && { heldOut }) }
+}
+
+/** A disk that refuses ends the run, but not for good: its error says how it goes on. */
+async function resumable<T>({ folder }: Run<RunConfig>, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    throw explained(error, { remedy: `mend that, then go on with: hearth resume ${folder}` })
+  }
 }
 
 /** What `work` gives; undefined when it threw because the run was asked to stop. */
@@ -210,7 +218,8 @@ function hooksOf(open: Open, measure: Measure): Hook[] {
   }
   const save = async () => {
     log.sync()
-    await session.save()
+    const refused = await session.save()
+    if (refused) report({ kind: 'warning', message: refused.message })
   }
   return [
     { every: every.evaluate, run: evaluate },

@@ -132,10 +132,10 @@ export class Session {
     this.#report({ kind: 'restored', step: latest.step, path: latest.path })
   }
 
-  /** Writes a durable checkpoint of the step just done, unless there is one. A disk that refuses is said, and the run goes on. */
-  async save(): Promise<boolean> {
+  /** Writes a durable checkpoint of the step just done, unless there is one; gives the error of a disk that refuses. */
+  async save(): Promise<CheckpointError | undefined> {
     const { step, tensors } = this.trainer.state
-    if (step === this.#savedStep) return true
+    if (step === this.#savedStep) return undefined
     const { checkpoints } = this.#run.paths
     const started = performance.now()
     try {
@@ -147,11 +147,10 @@ export class Session {
       this.#report({ kind: 'checkpoint', step, path: saved.path, seconds: (performance.now() - started) / 1000 })
     } catch (error) {
       if (!(error instanceof CheckpointError)) throw error
-      this.#report({ kind: 'warning', message: error.message })
-      return false
+      return error
     }
     await this.#prune()
-    return true
+    return undefined
   }
 
   /** Old checkpoints that cannot be removed cost room, nothing else. */
