@@ -5,10 +5,10 @@ export { crossEntropy, type CrossEntropyOptions } from './cross-entropy.js'
 export { embedding, type Embedding } from './embedding.js'
 export { mergeHeads, splitHeads } from './heads.js'
 export { KeyValueCache, type CacheShape } from './key-value-cache.js'
-export { layerNorm, type LayerNorm } from './layer-norm.js'
+export { addLayerNorm, layerNorm, type LayerNorm } from './layer-norm.js'
 export { linear, type Linear } from './linear.js'
 export { linearCrossEntropy, type LinearCrossEntropyOptions } from './linear-cross-entropy.js'
-export { rmsNorm, type RmsNorm } from './rms-norm.js'
+export { addRmsNorm, rmsNorm, type RmsNorm } from './rms-norm.js'
 export { applyRotary, rotaryTables, type RotaryTables } from './rotary.js'
 export {
   rotaryFrequencies,

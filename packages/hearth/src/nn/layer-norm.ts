@@ -1,5 +1,5 @@
 // Layer normalisation (Ba, Kiros, Hinton 2016), over the last dimension.
-import { layerNorm as normalise, scope, type Tensor } from '@hearth/torch'
+import { call, type Tensor } from '@hearth/torch'
 
 export interface LayerNorm {
   /** (width) */
@@ -8,17 +8,30 @@ export interface LayerNorm {
   bias: Tensor
 }
 
+/** Where a residual connection meets a norm. */
+export interface AddedAndNormed {
+  /** (..., width): the residual stream. */
+  sum: Tensor
+  /** (..., width): its norm. */
+  normed: Tensor
+}
+
 /**
- * y = (x - mean) / sqrt(var + eps) * weight + bias, with the biased variance. 16-bit floats are computed in float32 and
- * rounded once: the gradients of weight and bias sum over every token, which libtorch would do in 16 bits.
+ * y = (x - mean) / sqrt(var + eps) * weight + bias, with the biased variance, computed in float32 and rounded once.
  * @param x (..., width)
  * @returns (..., width)
+ * @throws TorchError when the widths do not fit
  */
 export function layerNorm({ weight, bias }: LayerNorm, x: Tensor, eps: number): Tensor {
-  const { dtype } = x
-  if (dtype === 'float32' || dtype === 'float64') return normalise(x, weight.shape, { weight, bias, eps })
-  return scope(() => {
-    const wide = { weight: weight.to('float32'), bias: bias.to('float32'), eps }
-    return normalise(x.to('float32'), weight.shape, wide).to(dtype)
-  })
+  return (call('hearth::layer_norm', x, undefined, weight, bias, eps) as [undefined, Tensor])[1]
+}
+
+/**
+ * x + residual and the norm of it, in one pass.
+ * @param x (..., width)
+ * @param residual (..., width)
+ */
+export function addLayerNorm({ weight, bias }: LayerNorm, x: Tensor, residual: Tensor, eps: number): AddedAndNormed {
+  const [sum, normed] = call('hearth::layer_norm', x, residual, weight, bias, eps) as [Tensor, Tensor]
+  return { sum, normed }
 }

@@ -1,5 +1,6 @@
 // Root mean square normalisation (Zhang, Sennrich 2019), over the last dimension.
-import { scope, type Tensor } from '@hearth/torch'
+import { call, type Tensor } from '@hearth/torch'
+import type { AddedAndNormed } from './layer-norm.js'
 
 export interface RmsNorm {
   /** (width) */
@@ -7,17 +8,21 @@ export interface RmsNorm {
 }
 
 /**
- * y = x / sqrt(mean(x²) + eps) * weight. Normalised in float32, rounded to the dtype of x, then scaled, as Hugging Face's
- * LLaMA does.
+ * y = x / sqrt(mean(x²) + eps) * weight, computed in float32 and rounded once.
  * @param x (..., width)
  * @returns (..., width)
+ * @throws TorchError when the widths do not fit
  */
 export function rmsNorm({ weight }: RmsNorm, x: Tensor, eps: number): Tensor {
-  return scope(() => {
-    const wide = x.dtype === 'float64' ? x : x.to('float32')
-    const width = x.shape[x.shape.length - 1]!
-    // The norm reads x once and keeps nothing of its size; squaring and averaging would keep x².
-    const squares = wide.linalgVectorNorm({ dim: -1, keepdim: true }).square() // (..., 1)
-    return wide.mul(squares.div(width).add(eps).rsqrt()).to(x.dtype).mul(weight.to(x.dtype))
-  })
+  return (call('hearth::rms_norm', x, undefined, weight, eps) as [undefined, Tensor])[1]
+}
+
+/**
+ * x + residual and the norm of it, in one pass.
+ * @param x (..., width)
+ * @param residual (..., width)
+ */
+export function addRmsNorm({ weight }: RmsNorm, x: Tensor, residual: Tensor, eps: number): AddedAndNormed {
+  const [sum, normed] = call('hearth::rms_norm', x, residual, weight, eps) as [Tensor, Tensor]
+  return { sum, normed }
 }

@@ -4,6 +4,7 @@
 import type { Tensor } from '@hearth/torch'
 import {
   activate,
+  addLayerNorm,
   attention,
   embedding,
   layerNorm,
@@ -37,8 +38,9 @@ function feedForward({ feedForward: w }: Gpt2Block, config: Gpt2Config, x: Tenso
 }
 
 function runBlock(block: Gpt2Block, config: Gpt2Config, x: Tensor, context: BlockContext): Tensor {
-  const attended = x.add(selfAttention(block, config, layerNorm(block.attentionNorm, x, config.normEpsilon), context))
-  return attended.add(feedForward(block, config, layerNorm(block.feedForwardNorm, attended, config.normEpsilon)))
+  const attended = selfAttention(block, config, layerNorm(block.attentionNorm, x, config.normEpsilon), context)
+  const { sum, normed } = addLayerNorm(block.feedForwardNorm, x, attended, config.normEpsilon)
+  return sum.add(feedForward(block, config, normed))
 }
 
 function hidden(weights: Gpt2Weights, config: Gpt2Config, ids: Tensor, options: ForwardOptions = {}): Tensor {

@@ -4,6 +4,7 @@
 import type { Tensor } from '@hearth/torch'
 import {
   activate,
+  addLayerNorm,
   applyRotary,
   attention,
   embedding,
@@ -39,9 +40,13 @@ function feedForward({ feedForward: w }: GptNeoxBlock, config: GptNeoxConfig, x:
 }
 
 function runBlock(block: GptNeoxBlock, config: GptNeoxConfig, x: Tensor, context: Context): Tensor {
-  const attended = x.add(selfAttention(block, config, layerNorm(block.attentionNorm, x, config.normEpsilon), context))
-  const input = config.parallelResidual ? x : attended
-  return attended.add(feedForward(block, config, layerNorm(block.feedForwardNorm, input, config.normEpsilon)))
+  const attended = selfAttention(block, config, layerNorm(block.attentionNorm, x, config.normEpsilon), context)
+  if (config.parallelResidual) {
+    const normed = layerNorm(block.feedForwardNorm, x, config.normEpsilon)
+    return x.add(attended).add(feedForward(block, config, normed))
+  }
+  const { sum, normed } = addLayerNorm(block.feedForwardNorm, x, attended, config.normEpsilon)
+  return sum.add(feedForward(block, config, normed))
 }
 
 function hidden(weights: GptNeoxWeights, config: GptNeoxConfig, ids: Tensor, options: ForwardOptions = {}): Tensor {

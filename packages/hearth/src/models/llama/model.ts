@@ -5,6 +5,7 @@
 import type { Tensor } from '@hearth/torch'
 import {
   activate,
+  addRmsNorm,
   applyRotary,
   attention,
   embedding,
@@ -41,8 +42,9 @@ function feedForward({ feedForward: w }: LlamaBlock, config: LlamaConfig, x: Ten
 }
 
 function runBlock(block: LlamaBlock, config: LlamaConfig, x: Tensor, context: Context): Tensor {
-  const attended = x.add(selfAttention(block, config, rmsNorm(block.attentionNorm, x, config.normEpsilon), context))
-  return attended.add(feedForward(block, config, rmsNorm(block.feedForwardNorm, attended, config.normEpsilon)))
+  const attended = selfAttention(block, config, rmsNorm(block.attentionNorm, x, config.normEpsilon), context)
+  const { sum, normed } = addRmsNorm(block.feedForwardNorm, x, attended, config.normEpsilon)
+  return sum.add(feedForward(block, config, normed))
 }
 
 function hidden(weights: LlamaWeights, config: LlamaConfig, ids: Tensor, options: ForwardOptions = {}): Tensor {
