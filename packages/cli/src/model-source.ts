@@ -1,4 +1,5 @@
-// What a person means by MODEL: a Hugging Face folder, or a run, whose finished model is taken, or else its newest checkpoint.
+// What a person means by MODEL: a Hugging Face folder; a run, whose finished model is taken, or else its newest
+// checkpoint; or one checkpoint of a run.
 import { hasFastBfloat16, type DType } from '@hearth/torch'
 import { Tokenizer } from 'hearth/data'
 import { loadModel } from 'hearth/formats'
@@ -7,7 +8,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { CommandError } from './failure.js'
 import { findRun } from './locate.js'
-import { openRunCheckpoint } from './run-checkpoint.js'
+import { openRunCheckpoint, runOfCheckpoint } from './run-checkpoint.js'
 
 export interface OpenedModel {
   /** How to call it in messages. */
@@ -28,11 +29,13 @@ export async function openModel(word: string, note: (text: string) => void): Pro
   const run = findRun(word)
   if (run !== undefined && !existsSync(finishedModelOf(run)))
     return { name: run, ...(await openRunCheckpoint(run, note)) }
+  const runOf = runOfCheckpoint(word)
+  if (runOf !== undefined) return { name: word, ...(await openRunCheckpoint(runOf, note, word)) }
   const folder = run === undefined ? word : finishedModelOf(run)
   if (!existsSync(folder))
     throw new CommandError(
       `there is no model folder and no run ${JSON.stringify(word)}`,
-      'give a Hugging Face folder (config.json and safetensors), or a run: hearth runs lists them',
+      'give a Hugging Face folder (config.json and safetensors), a run (hearth runs lists them), or one of its checkpoints',
     )
   const dtype = computeDtypeOf(folder)
   const model = loadModel(folder, dtype === undefined ? {} : { dtype })

@@ -86,6 +86,14 @@ describe('a finished run', () => {
     expect(counted).toMatchObject({ documents: 4 })
   })
 
+  test('lets each of its checkpoints write and score as well', async () => {
+    const checkpoint = 'runs/done/checkpoints/step-00000008'
+    const written = await run('generate', checkpoint, '--max-tokens', '4', '--seed', '5', 'Beware')
+    expect([written.code, written.stderr, written.stdout.slice(0, 6)]).toEqual([0, '', 'Beware'])
+    const [earlier, end] = await Promise.all([checkpoint, 'done'].map((model) => json('score', model, '--text', poems)))
+    expect(earlier!.loss).toBeGreaterThan(end!.loss as number)
+  })
+
   test('is inspected: the run, its model, a checkpoint, a file', async () => {
     expect(await json('inspect', 'done')).toMatchObject({ kind: 'run', facts: { family: 'llama', layers: 2 } })
     expect(await json('inspect', 'runs/done/model')).toMatchObject({ kind: 'model', facts: { width: 48 } })

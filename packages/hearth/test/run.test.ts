@@ -8,6 +8,7 @@ import { loadModel } from 'hearth/formats'
 import { logits } from 'hearth/models'
 import {
   listRuns,
+  loadCheckpointModel,
   readMetrics,
   readRun,
   resolveConfig,
@@ -129,6 +130,36 @@ describe('a run', () => {
     expect(await startRun(config('early'), { dir, signal: stop.signal })).toMatchObject({ stopped: true, step: 0 })
     await resumeRun(dir)
     expect(weightsHash(dir)).toBe(undisturbed)
+  })
+})
+
+describe('the model of a checkpoint', () => {
+  const ids = tensor([[1, 2, 3]], { dtype: 'int64' })
+  const refused: string[] = []
+  const onRefused = ({ path }: { path: string }) => refused.push(path)
+
+  test('of the last step is the model that the run ends with, whatever its configuration says of the vocabulary', async () => {
+    const dir = join(root, 'own-vocabulary')
+    const { model } = config('x')
+    await startRun(config('own-vocabulary', { model: { ...model, config: { ...model.config, vocab_size: 999 } } }), {
+      dir,
+    })
+    const opened = (await loadCheckpointModel(dir, { onRefused }))!
+    expect([opened.step, opened.tokenizer.vocabSize, refused]).toEqual([STEPS, 300, []])
+    expect(logits(opened.model, ids).toArray()).toEqual(logits(loadModel(join(dir, 'model')), ids).toArray())
+  })
+
+  test('that is named is opened, also when it is not the newest', async () => {
+    const dir = await stoppedAt('named', 7)
+    const checkpoint = join(runPaths(dir).checkpoints, 'step-00000006')
+    expect((await loadCheckpointModel(dir, { onRefused, checkpoint }))!.step).toBe(6)
+    expect((await loadCheckpointModel(dir, { onRefused }))!.step).toBe(7)
+  })
+
+  test('is not there before the first', async () => {
+    const dir = join(root, 'none-yet')
+    await startRun(config('none-yet'), { dir, signal: AbortSignal.abort() })
+    expect(await loadCheckpointModel(dir, { onRefused })).toBeUndefined()
   })
 })
 

@@ -53,6 +53,7 @@ export const runPaths = (folder: string) => ({
   tensorboard: join(folder, 'tensorboard'),
   samples: join(folder, 'samples'),
   checkpoints: join(folder, 'checkpoints'),
+  tokenizer: join(folder, 'tokenizer'),
   model: join(folder, 'model'),
 })
 

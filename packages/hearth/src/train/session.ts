@@ -1,11 +1,10 @@
 // One run while it is open: model, trainer, data, logs and the folder they are written to. The flow of a run is run.ts;
 // what is measured, saved and exported along the way is here.
-import { CheckpointError, ConfigError, keep, noGrad, scope, type DType, type Tensor } from '@hearth/torch'
+import { CheckpointError, scope, type DType, type Tensor } from '@hearth/torch'
 import { loadLatest, prune, realStorage, saveCheckpoint } from '../checkpoint/index.js'
-import type { TextBatch, Tokenizer } from '../data/index.js'
-import { loadModel, saveModel } from '../formats/index.js'
-import { configure, createModel, placeModel, preset, type LanguageModel } from '../models/index.js'
-import { mapTree } from '../tree/index.js'
+import type { TextBatch } from '../data/index.js'
+import { saveModel } from '../formats/index.js'
+import { placeModel, type LanguageModel } from '../models/index.js'
 import { changesOf, configHash } from './changes.js'
 import type { RunConfig } from './config.js'
 import { heldOutLoss, type HeldOutLoss } from './held-out.js'
@@ -13,67 +12,9 @@ import { nextToken } from './objective.js'
 import { optimizerOf, scheduleOfRun } from './optimizer.js'
 import type { Report } from './run-events.js'
 import type { Run } from './run-folder.js'
+import { initialModel } from './run-model.js'
 import type { TextData } from './text-data.js'
 import { Trainer } from './trainer.js'
-
-/** The config.json of a new model, without what only the tokenizer knows. */
-function newConfig({ model }: RunConfig): Record<string, unknown> {
-  const { family, config } = preset(model.preset!)
-  return { ...family.toConfig(config), ...model.config }
-}
-
-/**
- * Looks at the shape before any work starts.
- * @throws ConfigError when it is impossible, or reads less than a sequence at once
- */
-export function checkModel(config: RunConfig): void {
-  const { folder } = config.model
-  // Weights are mapped, not read: a folder is looked at in milliseconds.
-  const { family, config: shape } =
-    folder === undefined ? configure(newConfig(config), 'model.config') : loadModel(folder)
-  const { contextLength } = family.shape(shape)
-  const { sequenceLength } = config
-  if (sequenceLength > contextLength)
-    throw new ConfigError('configuration', [
-      { path: 'sequenceLength', message: `${sequenceLength} tokens, but the model reads at most ${contextLength}` },
-    ])
-}
-
-/**
- * The model that a run starts from, with float32 weights of its own.
- * @throws ConfigError when the shape is impossible, or too small for the tokenizer's vocabulary
- */
-export function initialModel(config: RunConfig, tokenizer: Tokenizer): LanguageModel {
-  const { folder } = config.model
-  const model = folder === undefined ? newModel(config, tokenizer) : loadedModel(folder)
-  const { vocabularySize } = model.family.shape(model.config)
-  if (vocabularySize < tokenizer.vocabSize)
-    throw new ConfigError('model', [
-      {
-        path: 'model',
-        message: `has a vocabulary of ${vocabularySize}, the tokenizer has ${tokenizer.vocabSize} tokens`,
-      },
-    ])
-  return model
-}
-
-function newModel(config: RunConfig, tokenizer: Tokenizer): LanguageModel {
-  const { bos_token_id = tokenizer.beginOfText ?? tokenizer.endOfText, eos_token_id = tokenizer.endOfText } =
-    config.model.config
-  // A tokenizer of its own decides the vocabulary; published ones come padded, as the published shapes expect.
-  const ownVocabulary = config.tokenizer.path === undefined ? { vocab_size: tokenizer.vocabSize } : {}
-  const json = { ...newConfig(config), ...ownVocabulary, bos_token_id, eos_token_id }
-  return createModel(configure(json, 'model.config'), { seed: config.seed })
-}
-
-/** Copies: training must not write to the pages of somebody's files. */
-function loadedModel(folder: string): LanguageModel {
-  const model = loadModel(folder, { dtype: 'float32' })
-  const weights = mapTree(model.weights, (weight: Tensor) =>
-    scope(() => keep(noGrad(() => weight.contiguous().clone()))),
-  )
-  return { ...model, weights }
-}
 
 export class Session {
   readonly model: LanguageModel
