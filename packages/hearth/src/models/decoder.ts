@@ -1,7 +1,7 @@
 // What every decoder does around its blocks: check what it is given, run the blocks in order, apply the head.
 // B batch, T tokens, D width, V vocabulary.
 import { HearthError, noGrad, scope, type Tensor } from '@hearth/torch'
-import { linear, type KeyValueCache } from '../nn/index.js'
+import { applyRotary, attention, linear, type KeyValueCache, type RotaryTables } from '../nn/index.js'
 import type { Family, ForwardOptions } from './family.js'
 
 /** What a block needs to know besides its weights and its input. */
@@ -35,6 +35,24 @@ export function firstPosition(ids: Tensor, contextLength: number, cache: KeyValu
       remedy: 'make the cache with a larger capacity',
     })
   return start
+}
+
+/** And where positions are rotary, the tables of the T new tokens. */
+export interface RotaryContext extends BlockContext {
+  rotary: RotaryTables
+}
+
+/**
+ * Causal attention of queries and keys that turn by rotary positions: within the kernel, or before a cache keeps the keys.
+ * @param q (B, H, T, E)
+ * @param k (B, K, T, E)
+ * @param v (B, K, T, E)
+ * @returns (B, H, T, E)
+ */
+export function rotaryAttention(q: Tensor, k: Tensor, v: Tensor, { rotary, layer, cache }: RotaryContext): Tensor {
+  if (cache === undefined) return attention(q, k, v, { causal: true, rotary })
+  const [keys, values] = cache.append(layer, applyRotary(k, rotary), v) // (B, K, S, E)
+  return attention(applyRotary(q, rotary), keys, values, { causal: true })
 }
 
 /**

@@ -1,7 +1,7 @@
 import { Generator, grad, randn, tensor, zeros, type Tensor } from '@hearth/torch'
 import { describe, expect, test } from 'vitest'
 import { relativeDistance } from '../../test/recorded.js'
-import { attention, mergeHeads, splitHeads } from './index.js'
+import { attention, composedAttention, mergeHeads, rotaryTables, splitHeads, type AttentionOptions } from './index.js'
 
 const random = (seed: number, ...shape: number[]) => randn(shape, { generator: new Generator(seed) })
 const q = random(1, 2, 4, 5, 8)
@@ -74,6 +74,31 @@ describe('attention', () => {
     expect(second.toArray()).toEqual(first.toArray())
     const gradientOf = (input: Tensor, output: Tensor) => grad([output], [input], { gradOutputs: [q] })[0]!.toArray()
     expect(gradientOf(y, second)).toEqual(gradientOf(x, first))
+  })
+
+  const documents = tensor([0, 0, 7, 7, 7, 3, 3, 3, 3, 3], { shape: [2, 5], dtype: 'int64' })
+  const rotary = rotaryTables({ dims: 6, theta: 100, contextLength: 16, scaling: { kind: 'default' } }, 0, 5)
+
+  test.each<[string, AttentionOptions]>([
+    ['causal', { causal: true }],
+    ['a window', { window: 2 }],
+    ['a causal window', { causal: true, window: 3 }],
+    ['documents', { documents }],
+    ['rotary positions', { causal: true, rotary }],
+    ['all of them', { causal: true, window: 3, documents, rotary, scale: 0.5 }],
+  ])('in tiles is what it is composed of operators, with the same gradients: %s', (_, options) => {
+    for (const queries of [5, 3]) {
+      const leaves = [q.narrow(2, 5 - queries, queries), k, v].map((x) => x.clone().setRequiresGrad(true))
+      const [x, y, z] = leaves as [Tensor, Tensor, Tensor]
+      const tiled = attention(x, y, z, options)
+      const composed = composedAttention(x, y, z, { scale: 1 / Math.sqrt(8), ...options })
+      expect(relativeDistance(tiled, composed)).toBeLessThan(1e-5)
+      const gradientsOf = (out: Tensor) =>
+        grad([out], leaves, { gradOutputs: [random(9, 2, 4, queries, 8)] }) as Tensor[]
+      const expected = gradientsOf(composed)
+      for (const [i, got] of gradientsOf(tiled).entries())
+        expect(relativeDistance(got, expected[i]!)).toBeLessThan(1e-5)
+    }
   })
 
   test('heads that do not fit are refused', () => {

@@ -5,8 +5,6 @@ import type { Tensor } from '@hearth/torch'
 import {
   activate,
   addLayerNorm,
-  applyRotary,
-  attention,
   embedding,
   layerNorm,
   linear,
@@ -15,31 +13,29 @@ import {
   scaledContextLength,
   splitHeads,
   type Linear,
-  type RotaryTables,
 } from '../../nn/index.js'
-import { firstPosition, forwardOf, runBlocks, type BlockContext } from '../decoder.js'
+import { firstPosition, forwardOf, rotaryAttention, runBlocks, type RotaryContext } from '../decoder.js'
 import type { Family, ForwardOptions, ModelShape } from '../family.js'
 import { countWeights } from '../weight-source.js'
 import { parseConfig, toConfig, type GptNeoxConfig } from './config.js'
 import { build, names, type GptNeoxBlock, type GptNeoxWeights } from './weights.js'
 
-interface Context extends BlockContext {
-  rotary: RotaryTables
-}
-
-function selfAttention({ attention: w }: GptNeoxBlock, config: GptNeoxConfig, x: Tensor, context: Context): Tensor {
+function selfAttention(
+  { attention: w }: GptNeoxBlock,
+  config: GptNeoxConfig,
+  x: Tensor,
+  context: RotaryContext,
+): Tensor {
   const qkv = splitHeads(linear(w.qkv, x), config.heads) // (B, H, T, 3·E)
   const [q, k, v] = qkv.chunk(3, { dim: 3 }) as [Tensor, Tensor, Tensor] // (B, H, T, E)
-  const [turnedQ, turnedK] = [applyRotary(q, context.rotary), applyRotary(k, context.rotary)]
-  const [keys, values] = context.cache ? context.cache.append(context.layer, turnedK, v) : [turnedK, v] // (B, H, S, E)
-  return linear(w.out, mergeHeads(attention(turnedQ, keys, values, { causal: true }))) // (B, T, D)
+  return linear(w.out, mergeHeads(rotaryAttention(q, k, v, context))) // (B, T, D)
 }
 
 function feedForward({ feedForward: w }: GptNeoxBlock, config: GptNeoxConfig, x: Tensor): Tensor {
   return linear(w.down, activate(config.activation, linear(w.up, x))) // (B, T, F) → (B, T, D)
 }
 
-function runBlock(block: GptNeoxBlock, config: GptNeoxConfig, x: Tensor, context: Context): Tensor {
+function runBlock(block: GptNeoxBlock, config: GptNeoxConfig, x: Tensor, context: RotaryContext): Tensor {
   const attended = selfAttention(block, config, layerNorm(block.attentionNorm, x, config.normEpsilon), context)
   if (config.parallelResidual) {
     const normed = layerNorm(block.feedForwardNorm, x, config.normEpsilon)

@@ -6,8 +6,6 @@ import type { Tensor } from '@hearth/torch'
 import {
   activate,
   addRmsNorm,
-  applyRotary,
-  attention,
   embedding,
   linear,
   mergeHeads,
@@ -16,24 +14,19 @@ import {
   scaledContextLength,
   splitHeads,
   type Linear,
-  type RotaryTables,
 } from '../../nn/index.js'
-import { firstPosition, forwardOf, runBlocks, type BlockContext } from '../decoder.js'
+import { firstPosition, forwardOf, rotaryAttention, runBlocks, type RotaryContext } from '../decoder.js'
 import type { Family, ForwardOptions, ModelShape } from '../family.js'
 import { countWeights } from '../weight-source.js'
 import { parseConfig, toConfig, type LlamaConfig } from './config.js'
 import { build, names, type LlamaBlock, type LlamaWeights } from './weights.js'
 
-interface Context extends BlockContext {
-  rotary: RotaryTables
-}
-
-function selfAttention({ attention: w }: LlamaBlock, config: LlamaConfig, x: Tensor, context: Context): Tensor {
-  const q = applyRotary(splitHeads(linear(w.query, x), config.heads), context.rotary) // (B, H, T, E)
-  const k = applyRotary(splitHeads(linear(w.key, x), config.keyValueHeads), context.rotary) // (B, K, T, E)
+function selfAttention({ attention: w }: LlamaBlock, config: LlamaConfig, x: Tensor, context: RotaryContext): Tensor {
+  const q = splitHeads(linear(w.query, x), config.heads) // (B, H, T, E)
+  const k = splitHeads(linear(w.key, x), config.keyValueHeads) // (B, K, T, E)
   const v = splitHeads(linear(w.value, x), config.keyValueHeads) // (B, K, T, E)
-  const [keys, values] = context.cache ? context.cache.append(context.layer, k, v) : [k, v] // (B, K, S, E)
-  return linear(w.out, mergeHeads(attention(q, keys, values, { causal: true }))) // (B, T, H·E) → (B, T, D)
+  const attended = rotaryAttention(q, k, v, context) // (B, H, T, E)
+  return linear(w.out, mergeHeads(attended)) // (B, T, H·E) → (B, T, D)
 }
 
 function feedForward({ feedForward: w }: LlamaBlock, config: LlamaConfig, x: Tensor): Tensor {
@@ -41,7 +34,7 @@ function feedForward({ feedForward: w }: LlamaBlock, config: LlamaConfig, x: Ten
   return linear(w.down, gate.mul(linear(w.up, x))) // (B, T, F) → (B, T, D)
 }
 
-function runBlock(block: LlamaBlock, config: LlamaConfig, x: Tensor, context: Context): Tensor {
+function runBlock(block: LlamaBlock, config: LlamaConfig, x: Tensor, context: RotaryContext): Tensor {
   const attended = selfAttention(block, config, rmsNorm(block.attentionNorm, x, config.normEpsilon), context)
   const { sum, normed } = addRmsNorm(block.feedForwardNorm, x, attended, config.normEpsilon)
   return sum.add(feedForward(block, config, normed))
