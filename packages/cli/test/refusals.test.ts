@@ -40,8 +40,12 @@ const refused: [what: string, args: string[], says: RegExp][] = [
   ['text in another encoding', train('latin1.txt'), /latin1\.txt: is not UTF-8 text: invalid byte at offset 3.*iconv/],
   ['a kind of file that is not read', train('picture.png'), /picture\.png: this kind of file is not read/],
   ['a table without the column', train('rows.csv'), /rows\.csv: has no column 'text'; its columns are: title, body/],
-  ['a learning rate of NaN', set('optimizer.learningRate=NaN'), /optimizer\.learningRate: .*NaN/],
-  ['a negative learning rate', set('optimizer.learningRate=-1'), /optimizer\.learningRate/],
+  ['a learning rate of NaN', set('optimizer.learningRate=NaN'), /optimizer\.learningRate: got NaN; expected a number/],
+  [
+    'a negative learning rate',
+    set('optimizer.learningRate=-1'),
+    /optimizer\.learningRate: got -1; expected a number above 0/,
+  ],
   ['an unknown field', set('optimiser.learningRate=1'), /optimiser: unknown field; did you mean "optimizer"\?/],
   ['an unknown preset', set('model.preset=sprak'), /sprak.*did you mean "?spark/],
   [
@@ -53,7 +57,14 @@ const refused: [what: string, args: string[], says: RegExp][] = [
   ['sequences beyond the context', set('sequenceLength=100000'), /sequenceLength: 100000/],
   ['slots that do not divide the batch', set('slots=3'), /slots: 3 does not divide batch 8/],
   ['a tokenizer that is missing', set('tokenizer.path=nowhere'), /nowhere: no such file or folder/],
-  ['a name that is a path', train(poems, '--name', '../up'), /name: letters, digits, dot, dash and underscore only/],
+  ['a name that is a path', train(poems, '--name', '../up'), /name: got "..\/up"; expected letters, digits, dot, dash/],
+  ['an empty path', train(''), /data\.sources\.0\.path: got ""; expected a text that is not empty/],
+  ['a path that is missing', train('folder/x.csv'), /folder\/x\.csv: no such file or folder; relative paths start at /],
+  ['a device that is not there', set('device=cuda:99'), /device: cuda:99 is not there: this libtorch sees \d+ GPUs/],
+  ['a device of no kind', set('device=tpu'), /device: got "tpu"; expected cpu, cuda or cuda:N/],
+  ['no steps', set('steps=0'), /steps: got 0; expected a number above 0/],
+  ['a batch beyond all bounds', set('batch=1e15'), /batch: got 1000000000000000; expected a number up to 16777216/],
+  ['a choice that is none', set('dtype=int8'), /dtype: got "int8"; expected one of auto, float32, bfloat16/],
   ['a folder that is in use', train(poems, '--name', 'taken'), /runs\/taken exists and is not empty\n +remedy: /],
   ['a recipe that fails', ['train', 'recipe.ts', poems], /recipe\.ts does not run: not today\n +at .*recipe\.ts:1/],
   ['a run that does not exist', ['resume', 'nowhere'], /there is no run "nowhere"\n +remedy: hearth runs/],
@@ -87,6 +98,22 @@ describe.concurrent('refused with exit code 1 and the reason:', () => {
     // Nothing was begun.
     expect(existsSync(join(cwd, 'runs/spark'))).toBe(false)
   })
+})
+
+test('several mistakes of different kinds are told at once, before anything is made', async () => {
+  const settings = ['device=cuda:99', 'tokenizer.path=nowhere', 'sequenceLength=100000']
+  const line = train('missing.txt', 'empty.txt', ...settings.flatMap((setting) => ['--set', setting]))
+  const { code, stderr } = await hearth(line, { cwd })
+  for (const says of [
+    'missing.txt: no such file',
+    'empty.txt: is empty',
+    'cuda:99 is not there',
+    'nowhere: no such file',
+    'sequenceLength: 100000',
+  ])
+    expect(stderr).toContain(says)
+  expect(code).toBe(1)
+  expect(existsSync(join(cwd, 'runs/spark'))).toBe(false)
 })
 
 const misspelt: [line: string, says: string][] = [

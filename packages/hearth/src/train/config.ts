@@ -5,6 +5,8 @@ import { distance } from 'fastest-levenshtein'
 import { z } from 'zod'
 
 const positiveInteger = z.int().positive()
+// Of which a step makes tensors.
+const size = positiveInteger.max(2 ** 24)
 const fraction = z.number().min(0).max(1)
 
 const source = z.strictObject({
@@ -78,21 +80,23 @@ const every = z.strictObject({
 export const runConfigSchema = z.strictObject({
   name: z
     .string()
-    .regex(/^[\w.-]+$/, 'letters, digits, dot, dash and underscore only')
+    .regex(/^[\w.-]+$/, 'expected letters, digits, dot, dash and underscore only')
     .describe('name of the run and of its folder'),
   seed: z.int().min(0).default(1337).describe('decides initial weights and the order of the data'),
   steps: positiveInteger.describe('optimizer steps'),
-  batch: positiveInteger.describe('sequences in one step'),
+  batch: size.describe('sequences in one step'),
   slots: positiveInteger
     .default(1)
     .describe('gradient slots: equal parts of the batch whose gradients are summed in a fixed tree'),
-  sequenceLength: positiveInteger.describe('tokens in a sequence'),
+  sequenceLength: size.describe('tokens in a sequence'),
   dtype: z
     .enum(['auto', 'float32', 'bfloat16'])
     .default('auto')
     .describe('arithmetic of forward and backward; weights stay float32'),
   device: z
-    .union([z.literal('cpu'), z.templateLiteral(['cuda', z.literal('')]), z.templateLiteral(['cuda:', z.int()])])
+    .union([z.literal('cpu'), z.templateLiteral(['cuda', z.literal('')]), z.templateLiteral(['cuda:', z.int()])], {
+      error: 'expected cpu, cuda or cuda:N',
+    })
     .default('cpu')
     .describe('cpu, cuda or cuda:N'),
   activationCheckpointing: z
@@ -122,7 +126,7 @@ export type RunConfigInput = z.input<typeof runConfigSchema>
  * @throws ConfigError listing everything that is wrong at once
  */
 export function resolveConfig(input: unknown, where = 'configuration'): RunConfig {
-  const parsed = runConfigSchema.safeParse(input)
+  const parsed = runConfigSchema.safeParse(input, { reportInput: true })
   const issues = parsed.success ? crossChecks(parsed.data) : parsed.error.issues.flatMap(describeIssue)
   if (!parsed.success || issues.length > 0) throw new ConfigError(where, issues)
   return parsed.data
@@ -145,11 +149,46 @@ function crossChecks(config: RunConfig): ConfigIssue[] {
 
 function describeIssue(issue: z.core.$ZodIssue): ConfigIssue[] {
   const path = issue.path.join('.')
-  if (issue.code !== 'unrecognized_keys') return [{ path: path === '' ? '(whole)' : path, message: issue.message }]
+  if (issue.code !== 'unrecognized_keys')
+    return [{ path: path === '' ? '(whole)' : path, message: `got ${shown(issue.input)}; ${expectation(issue)}` }]
   return issue.keys.map((key) => ({
     path: path === '' ? key : `${path}.${key}`,
     message: `unknown field${suggestion(key, fieldsAt(issue.path))}`,
   }))
+}
+
+function shown(value: unknown): string {
+  if (value === undefined) return 'nothing'
+  if (typeof value === 'number') return String(value)
+  const text = JSON.stringify(value)
+  return text.length > 60 ? `${text.slice(0, 60)}…` : text
+}
+
+const NOUNS: Record<string, string> = {
+  int: 'a whole number',
+  number: 'a number',
+  string: 'a text',
+  boolean: 'true or false',
+  array: 'a list',
+  object: 'fields',
+  record: 'fields',
+}
+const nounOf = (kind: string): string => NOUNS[kind] ?? kind
+
+/** What a field takes, in words: schemas with a message of their own say it themselves. */
+function expectation(issue: z.core.$ZodIssue): string {
+  switch (issue.code) {
+    case 'invalid_type':
+      return `expected ${nounOf(issue.expected)}`
+    case 'too_small':
+      return `expected ${issue.origin === 'number' || issue.origin === 'int' ? `a number ${issue.inclusive ? 'from' : 'above'} ${issue.minimum}` : `${nounOf(issue.origin)} that is not empty`}`
+    case 'too_big':
+      return `expected a number ${issue.inclusive ? 'up to' : 'below'} ${issue.maximum}`
+    case 'invalid_value':
+      return `expected one of ${issue.values.join(', ')}`
+    default:
+      return issue.message
+  }
 }
 
 /** The field names that the schema knows at a path. */

@@ -2,7 +2,7 @@
 // with the same bits. Not here: how a step is done (trainer.ts), what is saved and measured (session.ts).
 import { existsSync, renameSync, rmSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { ConfigError, cudaDeviceCount, hasFastBfloat16, type DType } from '@hearth/torch'
+import { ConfigError, cudaDeviceCount, hasFastBfloat16, HearthError, TorchError, type DType } from '@hearth/torch'
 import { listCheckpoints, realStorage } from '../checkpoint/index.js'
 import type { Tokenizer } from '../data/index.js'
 import type { LanguageModel } from '../models/index.js'
@@ -156,6 +156,13 @@ async function resumable<T>({ folder }: Run<RunConfig>, work: () => Promise<T>):
   try {
     return await work()
   } catch (error) {
+    if (error instanceof TorchError && error.message.includes('cannot allocate'))
+      throw new HearthError(`a step of ${folder} needs more memory than there is: ${error.message.split('\n')[0]!}`, {
+        cause: error,
+        remedy:
+          'more slots (parts that the batch is cut into), a smaller batch or sequenceLength, or ' +
+          'activationCheckpointing=true, in a new run: what decides its result cannot change in this one',
+      })
     throw explained(error, { remedy: `mend that, then go on with: hearth resume ${folder}` })
   }
 }
