@@ -1,5 +1,5 @@
 // Rows of a table by their number: token embeddings and learned positions.
-import { embedding as rows, type Tensor } from '@hearth/torch'
+import { call, type Tensor } from '@hearth/torch'
 
 export interface Embedding {
   /** (rows, width) */
@@ -13,5 +13,5 @@ export interface Embedding {
  * @throws TorchError when an id is not below the number of rows
  */
 export function embedding({ weight }: Embedding, ids: Tensor): Tensor {
-  return rows(weight, ids)
+  return call('hearth::embedding', weight, ids) as Tensor
 }
