@@ -1,44 +1,18 @@
 // The global norm of gradients, and clipping by it. The norm is summed per chunk of a fixed size and then in the order
 // of the record, so it has the same bits for any number of threads, and for any sharding at multiples of a chunk.
-import { cat, ConfigError, linalgVectorNorm, noGrad, scope, type Tensor } from '@hearth/torch'
+import { call, ConfigError, noGrad, type Tensor } from '@hearth/torch'
 import { expectSetting } from './optimizer.js'
 
-/** Elements whose squares are summed in one go. 2^14 floats stay in the first cache; other sizes measured no faster. */
+/** Elements whose squares are summed in one go: the kernel's, packages/torch/native/kernels/gradient-norm.cc. */
 export const NORM_CHUNK = 1 << 14
-
-/** Norms of the chunks of one tensor: one or two float32 vectors, the second for the rest that fills no chunk. */
-function chunkNorms(gradient: Tensor): Tensor[] {
-  const size = gradient.numel
-  const flat = gradient.reshape([size])
-  const whole = size - (size % NORM_CHUNK)
-  const norms: Tensor[] = []
-  if (whole > 0) {
-    const chunks = flat.narrow(0, 0, whole).view([whole / NORM_CHUNK, NORM_CHUNK]) // (chunks, NORM_CHUNK)
-    norms.push(linalgVectorNorm(chunks, { dim: [1], dtype: 'float32' }))
-  }
-  if (whole < size) {
-    const rest = flat.narrow(0, whole, size - whole).view([1, size - whole])
-    norms.push(linalgVectorNorm(rest, { dim: [1], dtype: 'float32' }))
-  }
-  return norms
-}
 
 /**
  * The Euclidean norm of all gradients together; NaN or Infinity when one of them holds such a value.
- * Chunks are summed in float32, chunk norms in float64.
+ * Squares are summed in float32 within a chunk, chunks in float64.
  */
 export function gradientNorm(gradients: Readonly<Record<string, Tensor | undefined>>): number {
   const present = Object.values(gradients).filter((gradient) => gradient !== undefined)
-  if (present.length === 0) return 0
-  return noGrad(() =>
-    scope(() => {
-      // Gathered first: one wait for the device, not one a tensor.
-      const norms = cat(present.flatMap(chunkNorms)).to({ device: 'cpu', dtype: 'float32' }).data() as Float32Array
-      let sum = 0
-      for (const norm of norms) sum += norm * norm
-      return Math.sqrt(sum)
-    }),
-  )
+  return present.length === 0 ? 0 : (call('hearth::gradient_norm', present) as number)
 }
 
 /** What gradients of this norm are multiplied by so that it is at most `maxNorm`; PyTorch's formula. */
