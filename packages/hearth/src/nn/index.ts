@@ -1,5 +1,5 @@
 // hearth/nn: layers as functions over their part of a tree of weights. One layer a file; no state, no classes but the cache.
-export { activate, activationNames, type Activation } from './activation.js'
+export { activate, activationNames, gated, type Activation } from './activation.js'
 export { attention, type AttentionOptions } from './attention.js'
 export { composedAttention, type ComposedOptions } from './composed-attention.js'
 export { crossEntropy, type CrossEntropyOptions } from './cross-entropy.js'

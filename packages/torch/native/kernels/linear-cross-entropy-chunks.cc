@@ -165,7 +165,7 @@ class LossChunks {
   }
 
   void addToBias(const Tensor& tile) {
-    if (!isOurs(tile)) return void(result_.bias.add_(tile.sum(0, false, wideType_)));
+    if (!isOurs(tile)) return void(result_.bias.add_(sumOfRows(tile.to(wideType_))));
     addRowsTo(result_.bias, tile);
   }
 

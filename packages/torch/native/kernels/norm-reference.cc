@@ -1,5 +1,6 @@
 // The norms in ATen's operators: for other devices and dtypes, and as the oracle. 16-bit floats are computed in float32.
 #include "kernels/norm-operators.h"
+#include "kernels/operands.h"
 
 namespace hearth {
 
@@ -33,7 +34,7 @@ NormGradients normBackwardReference(const NormUpstream& upstream) {
   if (upstream.centred) gradient.sub_(g.mean(-1, /*keepdim=*/true));
   gradient = gradient.mul_(scale).view(upstream.sum.sizes());
   if (upstream.sumUpstream.defined()) gradient.add_(upstream.sumUpstream);
-  const auto ofWeights = [&](const Tensor& rows) { return rows.sum(0).to(upstream.weight.scalar_type()); };
+  const auto ofWeights = [&](const Tensor& rows) { return sumOfRows(rows).to(upstream.weight.scalar_type()); };
   return {gradient.to(upstream.sum.scalar_type()), ofWeights(dy * n), upstream.hasBias ? ofWeights(dy) : Tensor()};
 }
 

@@ -28,6 +28,12 @@ auto withElementsOf(const at::Tensor& tensor, Work work) {
 /** sums (C) float32 += the rows of a matrix (R, C) of ours, in their order; see column-sums.h. */
 void addRowsTo(const at::Tensor& sums, const at::Tensor& rows);
 
+/**
+ * The same in ATen's operators, (R, C) -> (C), for reference forms. On a CPU its sum over the first dimension takes some
+ * columns in another order when threads share them otherwise; its sum over the last one does not.
+ */
+inline at::Tensor sumOfRows(const at::Tensor& rows) { return rows.device().is_cpu() ? rows.t().contiguous().sum(1) : rows.sum(0); }
+
 /** Elements of an elementwise loop that are worth waking another thread for. */
 constexpr int64_t kElementwiseGrain = 1 << 14;
 

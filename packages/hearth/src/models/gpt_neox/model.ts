@@ -32,7 +32,8 @@ function selfAttention(
 }
 
 function feedForward({ feedForward: w }: GptNeoxBlock, config: GptNeoxConfig, x: Tensor): Tensor {
-  return linear(w.down, activate(config.activation, linear(w.up, x))) // (B, T, F) → (B, T, D)
+  const { weight, bias } = w.up // the bias is added on the way through the activation
+  return linear(w.down, activate(config.activation, linear({ weight }, x), bias)) // (B, T, F) → (B, T, D)
 }
 
 function runBlock(block: GptNeoxBlock, config: GptNeoxConfig, x: Tensor, context: RotaryContext): Tensor {

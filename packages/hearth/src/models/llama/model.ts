@@ -4,9 +4,9 @@
 // V vocabulary.
 import type { Tensor } from '@hearth/torch'
 import {
-  activate,
   addRmsNorm,
   embedding,
+  gated,
   linear,
   mergeHeads,
   rmsNorm,
@@ -30,8 +30,7 @@ function selfAttention({ attention: w }: LlamaBlock, config: LlamaConfig, x: Ten
 }
 
 function feedForward({ feedForward: w }: LlamaBlock, config: LlamaConfig, x: Tensor): Tensor {
-  const gate = activate(config.activation, linear(w.gate, x)) // (B, T, F)
-  return linear(w.down, gate.mul(linear(w.up, x))) // (B, T, F) → (B, T, D)
+  return linear(w.down, gated(config.activation, linear(w.gate, x), linear(w.up, x))) // (B, T, F) → (B, T, D)
 }
 
 function runBlock(block: LlamaBlock, config: LlamaConfig, x: Tensor, context: RotaryContext): Tensor {
