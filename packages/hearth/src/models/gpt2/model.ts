@@ -33,15 +33,17 @@ function selfAttention(
   return linear(w.out, mergeHeads(attention(q, keys, values, { causal: true, scale }))) // (B, T, D)
 }
 
-function feedForward({ feedForward: w }: Gpt2Block, config: Gpt2Config, x: Tensor): Tensor {
+/** The feed-forward part of x, added to the residual stream. */
+function feedForward({ feedForward: w }: Gpt2Block, config: Gpt2Config, x: Tensor, residual: Tensor): Tensor {
   const { weight, bias } = w.up // the bias is added on the way through the activation
-  return linear(w.down, activate(config.activation, linear({ weight }, x), bias)) // (B, T, F) → (B, T, D)
+  const middle = activate(config.activation, linear({ weight }, x), bias) // (B, T, F)
+  return linear(w.down, middle, { residual }) // (B, T, F) → (B, T, D)
 }
 
 function runBlock(block: Gpt2Block, config: Gpt2Config, x: Tensor, context: BlockContext): Tensor {
   const attended = selfAttention(block, config, layerNorm(block.attentionNorm, x, config.normEpsilon), context)
   const { sum, normed } = addLayerNorm(block.feedForwardNorm, x, attended, config.normEpsilon)
-  return sum.add(feedForward(block, config, normed))
+  return feedForward(block, config, normed, sum)
 }
 
 function hidden(weights: Gpt2Weights, config: Gpt2Config, ids: Tensor, options: ForwardOptions = {}): Tensor {

@@ -31,19 +31,21 @@ function selfAttention(
   return linear(w.out, mergeHeads(rotaryAttention(q, k, v, context))) // (B, T, D)
 }
 
-function feedForward({ feedForward: w }: GptNeoxBlock, config: GptNeoxConfig, x: Tensor): Tensor {
+/** The feed-forward part of x, added to the residual stream. */
+function feedForward({ feedForward: w }: GptNeoxBlock, config: GptNeoxConfig, x: Tensor, residual: Tensor): Tensor {
   const { weight, bias } = w.up // the bias is added on the way through the activation
-  return linear(w.down, activate(config.activation, linear({ weight }, x), bias)) // (B, T, F) → (B, T, D)
+  const middle = activate(config.activation, linear({ weight }, x), bias) // (B, T, F)
+  return linear(w.down, middle, { residual }) // (B, T, F) → (B, T, D)
 }
 
 function runBlock(block: GptNeoxBlock, config: GptNeoxConfig, x: Tensor, context: RotaryContext): Tensor {
   const attended = selfAttention(block, config, layerNorm(block.attentionNorm, x, config.normEpsilon), context)
   if (config.parallelResidual) {
     const normed = layerNorm(block.feedForwardNorm, x, config.normEpsilon)
-    return x.add(attended).add(feedForward(block, config, normed))
+    return feedForward(block, config, normed, x.add(attended))
   }
   const { sum, normed } = addLayerNorm(block.feedForwardNorm, x, attended, config.normEpsilon)
-  return sum.add(feedForward(block, config, normed))
+  return feedForward(block, config, normed, sum)
 }
 
 function hidden(weights: GptNeoxWeights, config: GptNeoxConfig, ids: Tensor, options: ForwardOptions = {}): Tensor {

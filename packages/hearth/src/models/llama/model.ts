@@ -29,14 +29,16 @@ function selfAttention({ attention: w }: LlamaBlock, config: LlamaConfig, x: Ten
   return linear(w.out, mergeHeads(attended)) // (B, T, H·E) → (B, T, D)
 }
 
-function feedForward({ feedForward: w }: LlamaBlock, config: LlamaConfig, x: Tensor): Tensor {
-  return linear(w.down, gated(config.activation, linear(w.gate, x), linear(w.up, x))) // (B, T, F) → (B, T, D)
+/** The feed-forward part of x, added to the residual stream. */
+function feedForward({ feedForward: w }: LlamaBlock, config: LlamaConfig, x: Tensor, residual: Tensor): Tensor {
+  const middle = gated(config.activation, linear(w.gate, x), linear(w.up, x)) // (B, T, F)
+  return linear(w.down, middle, { residual }) // (B, T, F) → (B, T, D)
 }
 
 function runBlock(block: LlamaBlock, config: LlamaConfig, x: Tensor, context: RotaryContext): Tensor {
   const attended = selfAttention(block, config, rmsNorm(block.attentionNorm, x, config.normEpsilon), context)
   const { sum, normed } = addRmsNorm(block.feedForwardNorm, x, attended, config.normEpsilon)
-  return sum.add(feedForward(block, config, normed))
+  return feedForward(block, config, normed, sum)
 }
 
 function hidden(weights: LlamaWeights, config: LlamaConfig, ids: Tensor, options: ForwardOptions = {}): Tensor {
