@@ -7,7 +7,9 @@
 #include <cmath>
 #include <vector>
 
-#include "kernels/column-sums.h"
+#include "kernels/gemm/choice.h"
+#include "kernels/gemm/epilogue.h"
+#include "kernels/gemm/product.h"
 #include "kernels/linear-cross-entropy.h"
 #include "kernels/operands.h"
 
@@ -32,33 +34,41 @@ int64_t rowsOfChunk(int64_t rows) {
 
 bool is16Bit(const Tensor& tensor) { return tensor.element_size() == 2; }
 
-/** Where nothing multiplies bfloat16, libtorch 1.13 emulates it, 10 times slower than float32 and summing in 16 bits. */
-bool mustWiden(const Tensor& tensor) {
-#if defined(__x86_64__)
-  static const bool hardware = __builtin_cpu_supports("avx512bf16");
-#else
-  static const bool hardware = false;
-#endif
-  return tensor.device().is_cpu() && is16Bit(tensor) && !hardware;
+template <typename T>
+const EpilogueLoops<T>& epilogueOf(const T*) {
+  if constexpr (std::is_same_v<T, float>) return epilogueTable().float32;
+  else return epilogueTable().bfloat16;
 }
 
-template <typename T>
-const LogitLoops<T>& loopsOf(const T*) {
-  if constexpr (std::is_same_v<T, float>) return logitTable().float32;
-  else return logitTable().bfloat16;
+/** out = [out +] left rightᵀ by a product of ours, summed in float32. */
+void multiplyBy(const GemmKernel& kernel, const Tensor& out, const Tensor& left, const Tensor& right, bool adds = false) {
+  const OperandOf l(left), r(right);
+  withElementsOf(out, [&](auto* element) {
+    using T = std::remove_pointer_t<decltype(element)>;
+    T* const data = dataOf<T>(out);
+    const int64_t stride = out.stride(0);
+    product(kernel, l.operand, r.operand, [=](int64_t row, int64_t column, int64_t count, const float* sums) {
+      T* const to = data + row * stride + column;
+      epilogueOf(to).finish({sums, nullptr, adds ? to : nullptr, nullptr, to, count, LinearActivation::none});
+    });
+  });
 }
 
 /** The chunks of one loss. Scratch is made once and used by all. */
 class LossChunks {
  public:
   LossChunks(const LossOperands& operands, const LossWanted& wanted)
-      : operands_(operands), wanted_(wanted), rows_(operands.hidden.size(0)), vocabulary_(operands.weight.size(0)), widen_(mustWiden(operands.hidden)) {
+      : operands_(operands),
+        wanted_(wanted),
+        rows_(operands.hidden.size(0)),
+        vocabulary_(operands.weight.size(0)),
+        kernel_(isOurs(operands.hidden) ? chosenKernel(operands.hidden.scalar_type()) : nullptr) {
     wideType_ = operands.hidden.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
     wide_ = operands.hidden.options().dtype(wideType_);
-    tile_ = at::empty({rowsOfChunk(rows_), vocabulary_}, widen_ ? wide_ : operands.hidden.options());
+    // On CPUs float32: our own products give such sums of any operands, and libtorch 1.13 sums 16-bit floats in 16 bits.
+    tile_ = at::empty({rowsOfChunk(rows_), vocabulary_}, operands.hidden.device().is_cpu() ? wide_ : operands.hidden.options());
     block_ = is16Bit(operands.hidden) ? std::min(kBlock, vocabulary_) : vocabulary_;
-    // A bias in the dtype of the logits, which may be widened.
-    if (operands.bias.defined()) bias_ = operands.bias.to(tile_.scalar_type()).contiguous();
+    if (operands.bias.defined()) bias_ = operands.bias.to(wideType_).contiguous();
     if (wanted.hidden) result_.hidden = at::empty_like(operands.hidden);
     if (wanted.weight) result_.weight = at::empty({vocabulary_, operands.hidden.size(1)}, wide_);
     if (wanted.bias) result_.bias = at::zeros({vocabulary_}, wide_);
@@ -77,15 +87,33 @@ class LossChunks {
 
  private:
   void runChunk(int64_t begin, int64_t count) {
-    const Tensor hidden = operands_.hidden.narrow(0, begin, count).to(tile_.scalar_type());
+    const Tensor hidden = operands_.hidden.narrow(0, begin, count);
     const Tensor targets = operands_.targets.narrow(0, begin, count), tile = tile_.narrow(0, 0, count);
+    if (kernel_ != nullptr) multiplyBy(*kernel_, tile, hidden, operands_.weight);
+    else multiplyByOperators(tile, hidden);
+    result_.loss.add_(isOurs(tile) ? lossOf(tile, targets) : lossByOperators(tile, targets));
+    if (!wanted_.any()) return;
+    const Tensor gradient = gradientIn(tile);
+    if (kernel_ == nullptr) multiplyBackByOperators(begin, hidden, gradient);
+    else {
+      if (wanted_.hidden) multiplyBy(*kernel_, result_.hidden.narrow(0, begin, count), gradient, operands_.weight.t());
+      if (wanted_.weight) multiplyBy(*kernel_, result_.weight, gradient.t(), hidden.t(), /*adds=*/begin > 0);
+    }
+    if (wanted_.bias) addToBias(gradient);
+  }
+
+  /** Our products take both operands in one dtype: then a gradient in bfloat16 lies where its row of logits was. */
+  bool gradientIsBfloat16() const { return kernel_ != nullptr && operands_.hidden.scalar_type() == at::kBFloat16; }
+
+  /** The gradient of the logits (R, V), which has taken their place. */
+  Tensor gradientIn(const Tensor& tile) const { return gradientIsBfloat16() ? tile.view(at::kBFloat16).narrow(1, 0, vocabulary_) : tile; }
+
+  void multiplyByOperators(const Tensor& tile, const Tensor& hidden) {
+    const Tensor left = hidden.to(tile.scalar_type());
     eachBlock([&](int64_t from, int64_t size, const Tensor& weight) {
       Tensor logits = tile.narrow(1, from, size);
-      at::mm_out(logits, hidden, weight.t());
+      at::mm_out(logits, left, weight.t());
     });
-    result_.loss.add_(isOurs(tile) ? lossOf(tile, targets) : lossByOperators(tile, targets));
-    if (wanted_.hidden || wanted_.weight) multiplyBack(begin, hidden, tile);
-    if (wanted_.bias) addToBias(tile);
   }
 
   /** work(from, count, rows of the weight in the dtype of the logits). */
@@ -98,7 +126,8 @@ class LossChunks {
   }
 
   /** Both products of the backward pass; `tile` holds the gradient of the logits. */
-  void multiplyBack(int64_t begin, const Tensor& hidden, const Tensor& tile) {
+  void multiplyBackByOperators(int64_t begin, const Tensor& x, const Tensor& tile) {
+    const Tensor hidden = x.to(tile.scalar_type());
     Tensor gradient = wanted_.hidden ? result_.hidden.narrow(0, begin, tile.size(0)) : Tensor();
     Tensor sum = wanted_.hidden && block_ < vocabulary_ ? at::zeros(gradient.sizes(), wide_) : gradient;
     eachBlock([&](int64_t from, int64_t size, const Tensor& weight) {
@@ -123,27 +152,23 @@ class LossChunks {
   Tensor lossOf(const Tensor& tile, const Tensor& targets) {
     const int64_t* target = targets.data_ptr<int64_t>();
     const float scale = scale_.item<float>();
+    const float* const bias = bias_.defined() ? dataOf<float>(bias_) : nullptr;
     std::vector<double> losses(static_cast<size_t>(tile.size(0)));
-    withElementsOf(tile, [&](auto* element) {
-      using T = std::remove_pointer_t<decltype(element)>;
-      const T* bias = bias_.defined() ? dataOf<T>(bias_) : nullptr;
-      at::parallel_for(0, tile.size(0), 1, [&](int64_t begin, int64_t end) {
-        for (int64_t r = begin; r < end; ++r) losses[r] = lossOfRow(dataOf<T>(tile) + r * vocabulary_, bias, target[r], scale);
-      });
+    at::parallel_for(0, tile.size(0), 1, [&](int64_t begin, int64_t end) {
+      for (int64_t r = begin; r < end; ++r) losses[r] = lossOfRow(dataOf<float>(tile) + r * vocabulary_, bias, target[r], scale);
     });
     double sum = 0;
     for (const double loss : losses) sum += loss;
     return at::scalar_tensor(sum, at::kDouble);
   }
 
-  template <typename T>
-  double lossOfRow(T* logits, const T* bias, int64_t target, float scale) const {
+  double lossOfRow(float* logits, const float* bias, int64_t target, float scale) const {
     if (target == operands_.ignoreIndex) {
-      if (wanted_.any()) std::fill_n(logits, vocabulary_, T{});
+      std::fill_n(logits, vocabulary_, 0.0f);
       return 0;
     }
-    const LogitLoops<T>& loops = loopsOf(logits);
-    const LogitSums sums = wanted_.any() ? loops.gradient(logits, bias, vocabulary_, target, scale) : loops.sums(logits, bias, vocabulary_, target);
+    const auto gradient = gradientIsBfloat16() ? logitTable().gradientBfloat16 : logitTable().gradient;
+    const LogitSums sums = wanted_.any() ? gradient(logits, bias, vocabulary_, target, scale) : logitTable().sums(logits, bias, vocabulary_, target);
     return std::log(static_cast<double>(sums.sum)) + (static_cast<double>(sums.most) - sums.target);
   }
 
@@ -172,7 +197,8 @@ class LossChunks {
   const LossOperands& operands_;
   const LossWanted wanted_;
   const int64_t rows_, vocabulary_;
-  const bool widen_;
+  /** Our product for the operands' dtype; null where ATen multiplies. */
+  const GemmKernel* const kernel_;
   int64_t block_ = 0;
   at::ScalarType wideType_;
   at::TensorOptions wide_;

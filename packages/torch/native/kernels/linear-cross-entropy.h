@@ -15,17 +15,12 @@ struct LogitSums {
   float target;
 };
 
-/** Logits are float or BFloat16, `bias` of the same type or nullptr; arithmetic is float32. */
-template <typename T>
-struct LogitLoops {
-  LogitSums (*sums)(const T* logits, const T* bias, int64_t count, int64_t target);
-  /** Also writes the gradient in place of the logits: scale * (softmax - 1 at the target). */
-  LogitSums (*gradient)(T* logits, const T* bias, int64_t count, int64_t target, float scale);
-};
-
+/** Over `count` logits of one row; `bias` may be nullptr. */
 struct LogitTable {
-  LogitLoops<float> float32;
-  LogitLoops<BFloat16> bfloat16;
+  LogitSums (*sums)(const float* logits, const float* bias, int64_t count, int64_t target);
+  /** Also writes the gradient, scale * (softmax - 1 at the target), to where the logits are, from their first byte on. */
+  LogitSums (*gradient)(float* logits, const float* bias, int64_t count, int64_t target, float scale);
+  LogitSums (*gradientBfloat16)(float* logits, const float* bias, int64_t count, int64_t target, float scale);
 };
 
 HEARTH_FORMS(LogitTable, logitTable)

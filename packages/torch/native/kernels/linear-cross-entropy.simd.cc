@@ -18,10 +18,9 @@ HEARTH_INLINE Vector there(Tail part, Vector x, float otherwise) {
   return load(lanes);
 }
 
-template <typename T>
 struct Row {
-  const T* logits;
-  const T* bias;
+  const float* logits;
+  const float* bias;
 
   template <typename Part>
   HEARTH_MEMBER Vector at(int64_t i, Part part) const {
@@ -30,8 +29,7 @@ struct Row {
   }
 };
 
-template <typename T>
-HEARTH_INLINE float largest(Row<T> row, int64_t count) {
+HEARTH_INLINE float largest(Row row, int64_t count) {
   // Four, because each comparison would wait for the one before.
   constexpr int kVectors = 4;
   Vector most[kVectors];
@@ -46,9 +44,8 @@ HEARTH_INLINE float largest(Row<T> row, int64_t count) {
   return maximumOfLanes(most[0]);
 }
 
-template <typename T>
-LogitSums sums(const T* logits, const T* bias, int64_t count, int64_t target) {
-  const Row<T> row{logits, bias};
+LogitSums sums(const float* logits, const float* bias, int64_t count, int64_t target) {
+  const Row row{logits, bias};
   const float most = largest(row, count);
   Vector sum = broadcast(0.0f);
   eachVector(count, [&](int64_t i, auto part) { sum += there(part, exponential(row.at(i, part) - most), 0.0f); });
@@ -56,22 +53,24 @@ LogitSums sums(const T* logits, const T* bias, int64_t count, int64_t target) {
 }
 
 template <typename T>
-LogitSums gradient(T* logits, const T* bias, int64_t count, int64_t target, float scale) {
-  const Row<T> row{logits, bias};
-  const LogitSums result = sums<T>(logits, bias, count, target);
+LogitSums gradient(float* logits, const float* bias, int64_t count, int64_t target, float scale) {
+  const Row row{logits, bias};
+  const LogitSums result = sums(logits, bias, count, target);
+  // An element is read before anything as far as its own place is written: bfloat16 only lags behind.
+  T* const out = (T*)logits;
   const float share = scale / result.sum;
-  // Computed again rather than kept: a bfloat16 row would round it twice.
   const float atTarget = exponential(broadcast(result.target - result.most))[0] * share - scale;
-  eachVector(count, [=](int64_t i, auto part) { part.store(logits + i, exponential(row.at(i, part) - result.most) * share); });
-  storePart(logits + target, broadcast(atTarget), 1);
+  eachVector(count, [=](int64_t i, auto part) { part.store(out + i, exponential(row.at(i, part) - result.most) * share); });
+  storePart(out + target, broadcast(atTarget), 1);
   return result;
 }
 
 }  // namespace
 
 extern const LogitTable HEARTH_TABLE(logitTable) = {
-    {sums<float>, gradient<float>},
-    {sums<BFloat16>, gradient<BFloat16>},
+    sums,
+    gradient<float>,
+    gradient<BFloat16>,
 };
 
 }  // namespace hearth
