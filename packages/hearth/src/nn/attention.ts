@@ -39,4 +39,4 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOpt
 }
 
 /** A few new tokens after many in a cache: packing all keys for the tiles would cost more than the products. */
-const fewAmongMany = (q: Tensor, k: Tensor): boolean => 16 * q.shape[2]! < k.shape[2]!
+const fewAmongMany = (q: Tensor, k: Tensor): boolean => q.shape[2]! < 16 && 16 * q.shape[2]! < k.shape[2]!
