@@ -9,6 +9,7 @@ import type { Terminal } from './terminal.js'
 type StepEvent = Extract<RunEvent, { kind: 'step' }>
 type ChangeEvent = Extract<RunEvent, { kind: 'change' }>
 type PhaseEvent = Extract<RunEvent, { kind: 'phase' }>
+type TroubleEvent = Extract<RunEvent, { kind: 'trouble' }>
 
 const PHASES: Record<PhaseEvent['phase'], string> = {
   data: 'Reading the data',
@@ -63,6 +64,9 @@ export class Progress {
       case 'change':
         for (const line of changeLines(event)) this.note(line)
         break
+      case 'trouble':
+        this.#showTrouble(event.event)
+        break
       case 'warning':
         this.note(`${this.#terminal.noteColors.yellow('warning:')} ${event.message}`)
         break
@@ -108,6 +112,22 @@ export class Progress {
     ].filter((part) => part !== undefined)
     if (this.#status) this.#status.set(fitting(`Training  ${bar(number / event.of)}  `, parts, this.#status.width))
     else if (first || this.#due() || number === event.of) this.#print(parts.join('  '))
+  }
+
+  /** What a person should know of the workers; events.jsonl has everything. */
+  #showTrouble(event: TroubleEvent['event']): void {
+    const lines: Partial<Record<typeof event.kind, () => string>> = {
+      'worker-lost': () => {
+        const { worker, reason } = event as Extract<typeof event, { kind: 'worker-lost' }>
+        return `worker ${worker} was lost (${reason}); another takes its place`
+      },
+      recovered: () => {
+        const { step, lostSeconds } = event as Extract<typeof event, { kind: 'recovered' }>
+        return `step ${step} was done all the same; that cost ${lostSeconds.toFixed(1)} s`
+      },
+    }
+    const line = lines[event.kind]
+    if (line) this.note(`${this.#terminal.noteColors.yellow('workers:')} ${line()}`)
   }
 
   #due(): boolean {

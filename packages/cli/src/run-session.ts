@@ -7,7 +7,7 @@ import { Progress } from './progress.js'
 import type { Terminal } from './terminal.js'
 
 /** What a run is given: where it reports to, what stops it, and a voice for its samples. */
-export type RunHooks = Required<RunOptions>
+export type RunHooks = Required<Omit<RunOptions, 'workers' | 'drill'>>
 
 const SAMPLE_TOKENS = 100
 
@@ -65,3 +65,7 @@ export function printResult(terminal: Terminal, result: RunResult): void {
       `The model, as a Hugging Face folder: ${shortPath(model)}\nTry it:\n  ${commandLine('generate', dir)}`,
     )
 }
+
+/** The number of workers, where one was given. */
+export const workersOf = ({ workers }: { workers: number | undefined }): Pick<RunOptions, 'workers'> =>
+  workers === undefined ? {} : { workers }

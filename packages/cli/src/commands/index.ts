@@ -1,6 +1,7 @@
 // Every command, in the order of the help.
 import type { Command } from '../command.js'
 import { doctor } from './doctor.js'
+import { drill } from './drill.js'
 import { generate } from './generate.js'
 import { inspect } from './inspect.js'
 import { quickstart } from './quickstart.js'
@@ -20,4 +21,5 @@ export const commands: readonly Command[] = [
   inspect,
   runs,
   doctor,
+  drill,
 ]

@@ -16,6 +16,12 @@ export const resume = defineCommand({
       value: 'PATH=VALUE',
       description: 'change a field that the steps already done do not depend on',
     },
+    workers: {
+      kind: 'integer',
+      value: 'N',
+      minimum: 1,
+      description: 'worker processes that share each step, under a supervisor that replaces those it loses',
+    },
     json: { kind: 'flag', description: 'print the result as JSON' },
   },
   examples: [
@@ -26,9 +32,9 @@ export const resume = defineCommand({
     const dir = locateRun(word)
     const { applySettings } = await import('../settings.js')
     const { resumeRun } = await import('hearth/train')
-    const { printResult, watchRun } = await import('../run-session.js')
+    const { printResult, watchRun, workersOf } = await import('../run-session.js')
     const change = (config: object) => applySettings(config, options.set, 'resume')
-    const result = await watchRun(terminal, (hooks) => resumeRun(dir, { ...hooks, change }))
+    const result = await watchRun(terminal, (hooks) => resumeRun(dir, { ...hooks, change, ...workersOf(options) }))
     if (options.json) terminal.json(result)
     else printResult(terminal, result)
   },

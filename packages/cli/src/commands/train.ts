@@ -20,6 +20,12 @@ export const train = defineCommand({
     set: { kind: 'list', value: 'PATH=VALUE', description: 'change a field of the configuration' },
     name: { kind: 'text', value: 'NAME', description: 'name of the run; the recipe’s own when it is not given' },
     runs: { kind: 'text', value: 'DIR', default: RUNS_FOLDER, description: 'folder that holds the runs' },
+    workers: {
+      kind: 'integer',
+      value: 'N',
+      minimum: 1,
+      description: 'worker processes that share each step, under a supervisor that replaces those it loses',
+    },
     dryRun: { kind: 'flag', description: 'print the whole configuration as JSON, and do nothing' },
     list: { kind: 'flag', description: 'list the recipes, and do nothing' },
     json: { kind: 'flag', description: 'print the result as JSON' },
@@ -39,18 +45,21 @@ export const train = defineCommand({
     const { resolveConfig, startRun } = await import('hearth/train')
     const { origin, config: chosen } = await chooseRecipe(recipe, data)
     const named = options.name === undefined ? [] : [`name=${JSON.stringify(options.name)}`]
-    const config = resolveConfig(applySettings(chosen, [...options.set, ...named]), origin)
+    const config = resolveConfig(applySettings(chosen, [...slotsFor(options), ...options.set, ...named]), origin)
     if (options.dryRun) {
       terminal.json(config)
       return
     }
-    const { printResult, watchRun } = await import('../run-session.js')
+    const { printResult, watchRun, workersOf } = await import('../run-session.js')
     const dir = join(options.runs, config.name)
-    const result = await watchRun(terminal, (hooks) => startRun(config, { dir, ...hooks }))
+    const result = await watchRun(terminal, (hooks) => startRun(config, { dir, ...hooks, ...workersOf(options) }))
     if (options.json) terminal.json(result)
     else printResult(terminal, result)
   },
 })
+
+/** Workers share the slots of a step: a run that begins with workers has as many, unless it is told otherwise. */
+const slotsFor = ({ workers }: { workers: number | undefined }) => (workers === undefined ? [] : [`slots=${workers}`])
 
 async function listRecipes(terminal: Terminal, json: boolean): Promise<void> {
   const { recipes } = await import('@hearth/recipes')

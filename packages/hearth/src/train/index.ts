@@ -24,3 +24,7 @@ export { Trainer, type Step, type TrainerOptions, type TrainerState } from './tr
 export { runHooks, type Hook } from './hooks.js'
 export { computeDtype, resumeRun, startRun, type ResumeOptions, type RunOptions, type Sampler } from './run.js'
 export { type Report, type RunEvent, type RunPhase, type RunResult } from './run-events.js'
+export { drill, type DrillOptions, type DrillReport } from './drill/drill.js'
+export { FAULT_MEANINGS, type FaultKind } from './drill/faults.js'
+export { type FaultRow, type Quantiles } from './drill/record.js'
+export { type RunTrouble } from './event-log.js'

@@ -1,5 +1,6 @@
 // What a run says while it goes on, for progress bars and tests, and what it gives at its end.
 import type { RunChange } from './changes.js'
+import type { RunTrouble } from './event-log.js'
 import type { HeldOutLoss } from './held-out.js'
 import type { Step } from './trainer.js'
 
@@ -23,6 +24,8 @@ export type RunEvent =
   | { kind: 'checkpoint'; step: number; path: string; seconds: number }
   /** Fields of the configuration, and the learning rate of the next step, as they were and as they are. */
   | { kind: 'change'; change: RunChange; learningRates: readonly [number, number] }
+  /** Something went wrong with a worker, or was mended; events.jsonl has it too. */
+  | { kind: 'trouble'; event: RunTrouble }
   | { kind: 'warning'; message: string }
 
 export type Report = (event: RunEvent) => void

@@ -52,6 +52,7 @@ export const runPaths = (folder: string) => ({
   metrics: join(folder, 'metrics.jsonl'),
   tensorboard: join(folder, 'tensorboard'),
   samples: join(folder, 'samples'),
+  events: join(folder, 'events.jsonl'),
   checkpoints: join(folder, 'checkpoints'),
   tokenizer: join(folder, 'tokenizer'),
   model: join(folder, 'model'),

@@ -20,6 +20,9 @@ import { optimizerOf, scheduleOf } from './optimizer.js'
 import { checkModel } from './run-model.js'
 import { Session } from './session.js'
 import { explained } from './system-errors.js'
+import { partsOf } from './shares.js'
+import { SupervisedSession, type SupervisedOptions } from './supervised-session.js'
+import type { Engine } from './engine.js'
 import { checkTextSources, prepareText } from './text-data.js'
 import type { Step } from './trainer.js'
 
@@ -37,6 +40,10 @@ export interface RunOptions {
   report?: Report
   /** Needed for `every.sample`. */
   sampler?: Sampler
+  /** Worker processes under a supervisor, which brings the run through their loss; in this process when it is not given. */
+  workers?: number
+  /** For drills alone: see SupervisedOptions. */
+  drill?: Pick<SupervisedOptions, 'onCrew' | 'patience'>
 }
 
 /** The dtype of a run's arithmetic: `auto` is bf16 where the processor or GPU multiplies it in hardware. */
@@ -53,7 +60,7 @@ export function computeDtype(config: RunConfig): DType {
  * await startRun(resolveConfig(spark({ data: ['texts/'] })), { dir: 'runs/mine' })
  */
 export async function startRun(config: RunConfig, options: RunOptions & { dir: string }): Promise<RunResult> {
-  await findMistakes(config)
+  await findMistakes(config, options.workers)
   // What was found automatically is written down: the run resumes with the same arithmetic on another machine.
   const resolved = { ...config, dtype: computeDtype(config) as RunConfig['dtype'] }
   using run = createRun(options.dir, { config: resolved })
@@ -61,13 +68,14 @@ export async function startRun(config: RunConfig, options: RunOptions & { dir: s
 }
 
 /** Every mistake that can be seen before work starts, together. */
-function findMistakes(config: RunConfig): Promise<void> {
+function findMistakes(config: RunConfig, workers: number | undefined): Promise<void> {
   return allOrMistakes([
     () => checkTextSources(config),
     () => checkModel(config),
     () => checkDevice(config),
     () => optimizerOf(config, 'float32'),
     () => scheduleOf(config),
+    () => checkWorkers(config, workers),
   ])
 }
 
@@ -78,6 +86,14 @@ function checkDevice({ device }: RunConfig): void {
     throw new ConfigError('configuration', [
       { path: 'device', message: `${device} is not there: this libtorch sees ${found} GPUs` },
     ])
+}
+
+/** @throws ConfigError when that many workers cannot share a step of this run */
+function checkWorkers({ slots, device }: RunConfig, workers: number | undefined): void {
+  if (workers === undefined) return
+  partsOf(slots, workers)
+  if (device !== 'cpu')
+    throw new ConfigError('workers', [{ path: 'device', message: `workers compute on the cpu, got ${device}` }])
 }
 
 export interface ResumeOptions extends RunOptions {
@@ -99,6 +115,7 @@ export async function resumeRun(dir: string, { change, ...options }: ResumeOptio
     const config = resolveConfig(record.config, where)
     changesOf(record, where)
     checkDevice(config)
+    checkWorkers(config, options.workers)
     return change && changeConfig(record.config, change(record.config), { step, where: `changes of ${dir}` })
   }
   // Mistakes are found before the run is touched.
@@ -127,28 +144,44 @@ async function train(run: Run<RunConfig>, options: RunOptions): Promise<RunResul
   const { config } = run
   const { report = () => undefined, signal } = options
   const data = await unlessStopped(signal, () => prepareText(config, run.folder, { report, ...(signal && { signal }) }))
-  const result = { dir: run.folder, of: config.steps }
-  if (data === undefined) return { ...result, step: 0, stopped: true }
+  if (data === undefined) return { dir: run.folder, of: config.steps, step: 0, stopped: true }
   report({ kind: 'phase', phase: 'model' })
   const dtype = computeDtype(config)
-  const session = new Session(run, data, dtype, report)
+  const engine = await openEngine({ run, data, dtype, report, ...options.drill }, options.workers)
+  try {
+    return await trainWith(engine, { ...options, report, run, engine, tokenizer: data.tokenizer }, dtype)
+  } finally {
+    await engine.close()
+  }
+}
+
+/** Workers under a supervisor when a number of them is given; else this process. */
+async function openEngine(options: Omit<SupervisedOptions, 'workers'>, workers: number | undefined): Promise<Engine> {
+  if (workers !== undefined) return await SupervisedSession.open({ ...options, workers })
+  const session = new Session(options.run, options.data, options.dtype, options.report)
   await session.restore()
-  const { trainer } = session
+  return session
+}
+
+async function trainWith(engine: Engine, open: Omit<Open, 'log'>, dtype: DType): Promise<RunResult> {
+  const { run, report, signal } = open
+  const { config } = run
+  const result = { dir: run.folder, of: config.steps }
   using log = run.log({
-    afterStep: trainer.step,
+    afterStep: engine.step,
     flopConvention: FLOP_CONVENTION,
     onProblem: (error) => report({ kind: 'warning', message: `metrics cannot be written: ${error.message}` }),
   })
-  await trainSteps({ ...options, report, run, session, log, tokenizer: data.tokenizer }, dtype)
+  await trainSteps({ ...open, log }, dtype)
   log.sync()
-  await saveAtLast(() => session.save(), { folder: run.folder, report, ...(signal && { signal }) })
-  if (trainer.step < config.steps) return { ...result, step: trainer.step, stopped: true }
-  const heldOut = await session.evaluate(undefined, signal)
-  if (signal?.aborted) return { ...result, step: trainer.step, stopped: true }
-  if (heldOut) report({ kind: 'evaluation', step: trainer.step, heldOut })
-  const model = await session.export()
+  await saveAtLast(() => engine.save({ wait: true }), { folder: run.folder, report, ...(signal && { signal }) })
+  if (engine.step < config.steps) return { ...result, step: engine.step, stopped: true }
+  const heldOut = await engine.evaluate(undefined, signal)
+  if (signal?.aborted) return { ...result, step: engine.step, stopped: true }
+  if (heldOut) report({ kind: 'evaluation', step: engine.step, heldOut })
+  const model = await engine.export()
   run.close('finished')
-  return { ...result, step: trainer.step, stopped: false, model, ...(heldOut && { heldOut }) }
+  return { ...result, step: engine.step, stopped: false, model, ...(heldOut && { heldOut }) }
 }
 
 /** A disk that refuses ends the run, but not for good: its error says how it goes on. */
@@ -180,7 +213,7 @@ async function unlessStopped<T>(signal: AbortSignal | undefined, work: () => Pro
 /** Everything a run works with while it trains. */
 interface Open extends RunOptions {
   run: Run<RunConfig>
-  session: Session
+  engine: Engine
   log: RunLog
   tokenizer: Tokenizer
   report: Report
@@ -190,8 +223,8 @@ interface Open extends RunOptions {
 type Measure = (step: Step) => { tokensPerSecond: number; modelFlopUtilisation: number; memoryBytes: number }
 
 /** @param dtype arithmetic whose peak the utilisation is a share of */
-function measureOf({ run, session }: Open, dtype: DType): Measure {
-  const { family, config } = session.model
+function measureOf({ run, engine }: Open, dtype: DType): Measure {
+  const { family, config } = engine.model
   const peak = measurePeak(dtype, run.config.device)
   const flops = flopsPerToken(family.shape(config), run.config.sequenceLength)
   return ({ size, seconds }) => {
@@ -203,11 +236,11 @@ function measureOf({ run, session }: Open, dtype: DType): Measure {
 
 /** What happens between steps, in its order: measured before it is logged, logged before it is saved. */
 function hooksOf(open: Open, measure: Measure): Hook[] {
-  const { run, session, log, report, signal } = open
+  const { run, engine, log, report, signal } = open
   const { every, evaluateTokens } = run.config
   let heldOutLoss: number | undefined
   const evaluate = async ({ number }: Step) => {
-    const heldOut = await session.evaluate(evaluateTokens, signal)
+    const heldOut = await engine.evaluate(evaluateTokens, signal)
     if (heldOut === undefined || signal?.aborted) return
     heldOutLoss = heldOut.loss
     report({ kind: 'evaluation', step: number, heldOut })
@@ -226,7 +259,7 @@ function hooksOf(open: Open, measure: Measure): Hook[] {
   }
   const save = async () => {
     log.sync()
-    const refused = await session.save()
+    const refused = await engine.save({ wait: false })
     if (refused) report({ kind: 'warning', message: refused.message })
   }
   return [
@@ -239,11 +272,11 @@ function hooksOf(open: Open, measure: Measure): Hook[] {
 
 /** The steps themselves, and what happens between them. */
 async function trainSteps(open: Open, dtype: DType): Promise<void> {
-  const { run, session, report, signal } = open
+  const { run, engine, report, signal } = open
   const measure = measureOf(open, dtype)
   const hooks = hooksOf(open, measure)
   report({ kind: 'phase', phase: 'training' })
-  for await (const step of stepsOf(session.trainer, run.config.steps, signal)) {
+  for await (const step of stepsOf(engine, run.config.steps, signal)) {
     report({ kind: 'step', step, of: run.config.steps, ...measure(step) })
     if (step.skipped) {
       const message = `step ${step.number}: the gradient is not finite (norm ${step.gradientNorm}); the weights were left as they are`
@@ -254,14 +287,10 @@ async function trainSteps(open: Open, dtype: DType): Promise<void> {
 }
 
 /** Steps until the last one, or until the signal asks to stop. */
-async function* stepsOf(
-  trainer: Session['trainer'],
-  last: number,
-  signal: AbortSignal | undefined,
-): AsyncGenerator<Step> {
+async function* stepsOf(engine: Engine, last: number, signal: AbortSignal | undefined): AsyncGenerator<Step> {
   await hearEvents()
   if (signal?.aborted) return
-  for await (const step of trainer.steps(last)) {
+  for await (const step of engine.steps(last)) {
     yield step
     // Also a signal that came in the last moment of the step, or in what was done after it.
     await hearEvents()
@@ -269,12 +298,9 @@ async function* stepsOf(
   }
 }
 
-async function writeSample(
-  { run, session, tokenizer, sampler, report, signal }: Open,
-  { number }: Step,
-): Promise<void> {
+async function writeSample({ run, engine, tokenizer, sampler, report, signal }: Open, { number }: Step): Promise<void> {
   if (sampler === undefined || signal?.aborted) return
-  const text = await sampler(session.model, tokenizer, run.config.samplePrompt, signal)
+  const text = await sampler(engine.model, tokenizer, run.config.samplePrompt, signal)
   if (signal?.aborted) return
   run.saveSample(number, text)
   report({ kind: 'sample', step: number, text })

@@ -5,8 +5,10 @@ import { loadLatest, prune, realStorage, saveCheckpoint } from '../checkpoint/in
 import type { TextBatch } from '../data/index.js'
 import { saveModel } from '../formats/index.js'
 import { placeModel, type LanguageModel } from '../models/index.js'
+import type { Schedule } from '../optim/index.js'
 import { changesOf, configHash } from './changes.js'
 import type { RunConfig } from './config.js'
+import type { Engine } from './engine.js'
 import { heldOutLoss, type HeldOutLoss } from './held-out.js'
 import { nextToken } from './objective.js'
 import { optimizerOf, scheduleOfRun } from './optimizer.js'
@@ -14,11 +16,12 @@ import type { Report } from './run-events.js'
 import type { Run } from './run-folder.js'
 import { initialModel } from './run-model.js'
 import type { TextData } from './text-data.js'
-import { Trainer } from './trainer.js'
+import { Trainer, type Step } from './trainer.js'
 
-export class Session {
+export class Session implements Engine {
   readonly model: LanguageModel
   readonly trainer: Trainer<unknown, TextBatch>
+  readonly schedule: Schedule
   readonly #run: Run<RunConfig>
   readonly #data: TextData
   readonly #report: Report
@@ -31,12 +34,13 @@ export class Session {
     this.#data = data
     this.#report = report
     this.model = placeModel(initialModel(config, data.tokenizer), config.device)
+    this.schedule = scheduleOfRun(config, changesOf(run.record, run.paths.config))
     this.trainer = new Trainer({
       weights: this.model.weights,
       objective: nextToken(this.model),
       batches: data.batches,
       optimizer: optimizerOf(config, dtype),
-      schedule: scheduleOfRun(config, changesOf(run.record, run.paths.config)),
+      schedule: this.schedule,
       slots: config.slots,
       clip: config.optimizer.clip,
       dtype,
@@ -44,6 +48,24 @@ export class Session {
       seed: config.seed,
       activationCheckpointing: config.activationCheckpointing,
     })
+  }
+
+  get step(): number {
+    return this.trainer.step
+  }
+
+  /** The step of the newest durable checkpoint; -1 when there is none. */
+  get savedStep(): number {
+    return this.#savedStep
+  }
+
+  /** Names that checkpoint. */
+  get parent(): string | null {
+    return this.#parent
+  }
+
+  steps(last: number): AsyncGenerator<Step, void, void> {
+    return this.trainer.steps(last)
   }
 
   /** Goes on from the newest checkpoint that is whole; from the beginning when there is none. */
@@ -123,5 +145,9 @@ export class Session {
     const folder = this.#run.paths.model
     await saveModel(folder, this.model, { tokenizer: this.#data.tokenizer })
     return folder
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve()
   }
 }

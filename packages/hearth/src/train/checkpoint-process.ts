@@ -1,0 +1,58 @@
+// The program that copies a committed bank to a durable checkpoint while training goes on: a process of its own, so that
+// neither steps nor the supervisor wait for the disk. The bank is held for it until it answers.
+import { CheckpointError, setNumThreads, type Tensor } from '@hearth/torch'
+import { prune, realStorage, saveCheckpoint, StateFile, type Json } from '../checkpoint/index.js'
+import { serveTasks } from '../cluster/index.js'
+
+export interface SaverJob {
+  state: string
+  /** Names the configuration that the state must be of. */
+  hash: string
+  /** Folder of the checkpoints. */
+  folder: string
+}
+
+export interface SaveTask {
+  bank: number
+  step: number
+  meta: Json
+  parent: string | null
+  keep: number
+}
+
+export type SaveResult =
+  | { saved: true; path: string; hash: string; seconds: number; problem?: string }
+  /** A disk that refuses, in words. */
+  | { saved: false; problem: string }
+
+serveTasks<SaveTask>((opened) => {
+  const { state: path, hash, folder } = opened as SaverJob
+  setNumThreads(1)
+  const state = StateFile.open(path, { config: hash })
+  return Promise.resolve({ run: (task) => save(state.bank(task.bank), folder, task) })
+})
+
+async function save(tensors: Record<string, Tensor>, folder: string, task: SaveTask): Promise<SaveResult> {
+  const { step, meta, parent, keep } = task
+  const started = performance.now()
+  try {
+    const { path, hash } = await saveCheckpoint(realStorage, folder, { step, tensors, meta, parent })
+    const seconds = (performance.now() - started) / 1000
+    return { saved: true, path, hash, seconds, ...(await pruned(folder, keep)) }
+  } catch (error) {
+    if (!(error instanceof CheckpointError)) throw error
+    return { saved: false, problem: error.message }
+  } finally {
+    Object.values(tensors).forEach((tensor) => tensor.dispose())
+  }
+}
+
+/** Old checkpoints that cannot be removed cost room, nothing else. */
+async function pruned(folder: string, keepLast: number): Promise<{ problem?: string }> {
+  try {
+    await prune(realStorage, folder, { keepLast })
+    return {}
+  } catch (error) {
+    return { problem: `old checkpoints cannot be removed: ${(error as Error).message}` }
+  }
+}

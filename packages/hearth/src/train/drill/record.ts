@@ -1,0 +1,94 @@
+// What happened in a drill: for each fault, when it was noticed and when the next step was committed; and the figures of
+// all of them.
+import type { RunEvent } from '../run-events.js'
+import { FAULT_KINDS, type FaultKind } from './faults.js'
+
+/** Seconds: median, 99th percentile, longest; undefined where there was nothing to measure. */
+export interface Quantiles {
+  p50: number
+  p99: number
+  max: number
+}
+
+/** One kind of fault. */
+export interface FaultRow {
+  kind: FaultKind
+  count: number
+  noticedAfter: Quantiles | undefined
+  recoveredAfter: Quantiles | undefined
+}
+
+interface Happened {
+  kind: FaultKind
+  places: number[]
+  at: number
+  noticedAt?: number
+  recoveredAt?: number
+}
+
+/** The others are ridden out by the worker itself. */
+const ENDS_A_WORKER: ReadonlySet<FaultKind> = new Set(['kill', 'exit', 'segfault', 'stop', 'block', 'kill all'])
+
+const now = () => performance.now() / 1000
+
+export class DrillRecord {
+  readonly #happened: Happened[] = []
+  #lastStep = 0
+  #steps = 0
+  #stepsLost = 0
+  #goodput = { goodput: 0, seconds: 0 }
+
+  happened(kind: FaultKind, places: number[]): void {
+    if (places.length === 0) return
+    this.#happened.push({ kind, places, at: now() })
+  }
+
+  /** Whether a fault that somebody must notice was not recovered from yet. */
+  get open(): boolean {
+    return this.#happened.some(({ kind, recoveredAt }) => ENDS_A_WORKER.has(kind) && recoveredAt === undefined)
+  }
+
+  hear(event: RunEvent): void {
+    if (event.kind === 'step') this.#step(event.step.number)
+    else if (event.kind === 'trouble') this.#trouble(event.event)
+  }
+
+  #step(number: number): void {
+    this.#steps++
+    if (number <= this.#lastStep) this.#stepsLost += this.#lastStep - number + 1
+    this.#lastStep = number
+    for (const fault of this.#happened) if (fault.noticedAt !== undefined) fault.recoveredAt ??= now()
+  }
+
+  #trouble(event: Extract<RunEvent, { kind: 'trouble' }>['event']): void {
+    if (event.kind === 'goodput') this.#goodput = event
+    const unnoticed = this.#happened.filter(({ noticedAt }) => noticedAt === undefined)
+    const fault =
+      event.kind === 'not-finite'
+        ? unnoticed.find(({ kind }) => kind === 'nan')
+        : event.kind === 'worker-lost'
+          ? unnoticed.find(({ kind, places }) => ENDS_A_WORKER.has(kind) && places.includes(event.worker))
+          : undefined
+    if (fault) fault.noticedAt = now()
+  }
+
+  summary(): { rows: FaultRow[]; had: number; steps: number; stepsLost: number; goodput: number; seconds: number } {
+    const rows = FAULT_KINDS.map((kind) => rowOf(kind, this.#happened)).filter(({ count }) => count > 0)
+    const { goodput, seconds } = this.#goodput
+    return { rows, had: this.#happened.length, steps: this.#steps, stepsLost: this.#stepsLost, goodput, seconds }
+  }
+}
+
+function rowOf(kind: FaultKind, all: readonly Happened[]): FaultRow {
+  const own = all.filter((fault) => fault.kind === kind)
+  const noticed = own.flatMap(({ at, noticedAt }) => (noticedAt === undefined ? [] : [noticedAt - at]))
+  const recovered = own.flatMap(({ at, recoveredAt }) => (recoveredAt === undefined ? [] : [recoveredAt - at]))
+  return { kind, count: own.length, noticedAfter: quantilesOf(noticed), recoveredAfter: quantilesOf(recovered) }
+}
+
+function quantilesOf(values: number[]): Quantiles | undefined {
+  if (values.length === 0) return undefined
+  const sorted = values.toSorted((a, b) => a - b)
+  const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))]!
+  return { p50: at(0.5), p99: at(0.99), max: sorted.at(-1)! }
+}

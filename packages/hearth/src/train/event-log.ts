@@ -1,0 +1,66 @@
+// events.jsonl of a run: what went wrong, when it was noticed, what was done and what it cost; and the goodput so far.
+// A line an event, with the system's care of metrics-append-file.ts.
+import type { CrewEvent } from '../cluster/index.js'
+import { AppendFile } from './metrics-append-file.js'
+
+export type RunTrouble =
+  | { kind: 'worker-started'; worker: number; pid: number; seconds: number }
+  | { kind: 'worker-lost'; worker: number; pid: number; reason: string; noticedAfterSeconds?: number }
+  | { kind: 'task-failed'; worker: number; reason: string }
+  /** A step was done although workers were lost in it. */
+  | { kind: 'recovered'; step: number; seconds: number; lostSeconds: number }
+  | { kind: 'not-finite'; step: number; action: 'again' | 'skipped' }
+  | { kind: 'resumed'; step: number; from: 'state file' | 'checkpoint' | 'nothing' }
+  | { kind: 'goodput'; step: number; goodput: number; steps: number; seconds: number }
+
+export class EventLog {
+  readonly #file: AppendFile
+  readonly #onEvent: (event: RunTrouble) => void
+
+  constructor(path: string, onEvent: (event: RunTrouble) => void, onProblem: (error: Error) => void) {
+    this.#file = new AppendFile(path, onProblem)
+    this.#onEvent = onEvent
+  }
+
+  write(event: RunTrouble): void {
+    this.#file.append(Buffer.from(JSON.stringify({ time: new Date().toISOString(), ...event }) + '\n'))
+    this.#onEvent(event)
+  }
+
+  close(): void {
+    this.#file.close()
+  }
+}
+
+/** What a supervisor noticed, in the words of the log. */
+export function troubleOf(event: CrewEvent): RunTrouble {
+  const { kind, place: worker, ...rest } = event
+  if (kind === 'started') return { kind: 'worker-started', worker, ...rest } as RunTrouble
+  if (kind === 'lost') return { kind: 'worker-lost', worker, ...rest } as RunTrouble
+  return { kind: 'task-failed', worker, ...rest } as RunTrouble
+}
+
+/** Share of the time that went into steps which were kept: the time of an undisturbed step for each, over all of it. */
+export class Goodput {
+  readonly #undisturbed: number[] = []
+  #steps = 0
+  #seconds = 0
+
+  /** @param disturbed whether a worker was lost in this step */
+  add(seconds: number, disturbed: boolean): void {
+    this.#steps++
+    this.#seconds += seconds
+    if (!disturbed) this.#undisturbed.push(seconds)
+  }
+
+  /** Seconds of an undisturbed step: the median; undefined before there was one. */
+  get usual(): number | undefined {
+    return this.#undisturbed.toSorted((a, b) => a - b)[Math.floor(this.#undisturbed.length / 2)]
+  }
+
+  get value(): { goodput: number; steps: number; seconds: number } {
+    const usual = this.usual ?? 0
+    const good = Math.min(1, (usual * this.#steps) / Math.max(this.#seconds, 1e-9))
+    return { goodput: good, steps: this.#steps, seconds: this.#seconds }
+  }
+}

@@ -1,0 +1,111 @@
+// The state that workers share, as a run begins or goes on: taken over from the state file that a crash left behind when
+// it is whole and newer than every checkpoint, else made from the newest checkpoint, else from the new model.
+import { noGrad, scope, type SafetensorsDescription, type Tensor } from '@hearth/torch'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { StateFile } from '../checkpoint/index.js'
+import type { Schedule } from '../optim/index.js'
+import { flattenTree } from '../tree/index.js'
+import { configHash } from './changes.js'
+import { Session } from './session.js'
+import { partsOf } from './shares.js'
+import { findStateFolder, makeStateFolder } from './state-folder.js'
+import type { SupervisedOptions } from './supervised-session.js'
+
+export interface PreparedState {
+  state: StateFile
+  /** A bank for each part and one for their sum; undefined where one worker does whole steps. */
+  gradients: StateFile | undefined
+  parts: number
+  hash: string
+  /** The model's config.json. */
+  modelConfig: Record<string, unknown>
+  /** Elements of each weight by path, in their order. */
+  sizes: Record<string, number>
+  schedule: Schedule
+  /** Where the state came from. */
+  from: 'state file' | 'checkpoint' | 'nothing'
+  /** The step of the newest durable checkpoint, -1 when there is none, and what names it. */
+  savedStep: number
+  parent: string | null
+  close(): void
+}
+
+const STATE = 'state'
+const GRADIENTS = 'gradients'
+const BANKS = 3
+
+/** @throws ConfigError when the workers cannot have equal shares; CheckpointError when there is no room */
+export async function prepareState(options: SupervisedOptions): Promise<PreparedState> {
+  const { run, data, dtype, report, workers } = options
+  const { config } = run
+  const parts = partsOf(config.slots, workers).length
+  const hash = configHash(config)
+  const session = new Session(run, data, dtype, report)
+  await session.restore()
+  const { tensors, step } = session.trainer.state
+  const weights = flattenTree(session.model.weights)
+  const { family } = session.model
+  const known = {
+    parts,
+    hash,
+    modelConfig: { ...family.toConfig(session.model.config) },
+    sizes: Object.fromEntries(Object.entries(weights).map(([path, weight]) => [path, weight.numel])),
+    schedule: session.schedule,
+    savedStep: session.savedStep,
+    parent: session.parent,
+  }
+  try {
+    const left = takeOver(run.folder, hash, step)
+    const state = left ?? createState(run.folder, hash, { tensors, step, gradients: weights, parts })
+    const gradients = parts > 1 ? openGradients(state.path, hash, weights, parts) : undefined
+    const from = left ? 'state file' : session.savedStep >= 0 ? 'checkpoint' : 'nothing'
+    const close = () => [state, gradients].forEach((file) => file?.close())
+    return { ...known, state, gradients, from, close }
+  } finally {
+    Object.values(tensors).forEach((tensor) => tensor.dispose())
+  }
+}
+
+/** The state file that a crash left, when it belongs to this configuration and is ahead of the checkpoints. */
+function takeOver(runFolder: string, hash: string, step: number): StateFile | undefined {
+  const folder = findStateFolder(runFolder)
+  if (folder === undefined) return undefined
+  try {
+    const state = StateFile.open(join(folder, STATE), { config: hash })
+    if ((state.committed?.step ?? -1) >= step) return state
+    state.close()
+  } catch {
+    // Torn while it was made, or of another configuration: the checkpoint is what counts then.
+  }
+  return undefined
+}
+
+const describe = (tensors: Record<string, Tensor>): SafetensorsDescription[] =>
+  Object.entries(tensors).map(([name, { dtype, shape }]) => ({ name, dtype, shape }))
+
+const bytesOf = (tensors: Record<string, Tensor>) => Object.values(tensors).reduce((sum, { nbytes }) => sum + nbytes, 0)
+
+interface NewState {
+  tensors: Record<string, Tensor>
+  step: number
+  gradients: Record<string, Tensor>
+  parts: number
+}
+
+function createState(runFolder: string, hash: string, { tensors, step, gradients, parts }: NewState): StateFile {
+  const bytes = BANKS * bytesOf(tensors) + (parts > 1 ? (parts + 1) * bytesOf(gradients) : 0)
+  const folder = makeStateFolder(runFolder, bytes)
+  const state = StateFile.create(join(folder, STATE), { tensors: describe(tensors), config: hash, banks: BANKS })
+  noGrad(() => scope(() => Object.entries(tensors).forEach(([name, tensor]) => state.tensor(0, name).copy_(tensor))))
+  state.commit(step, 0, {})
+  return state
+}
+
+/** What is in them is of no worth after a step: they are made anew where they do not fit. */
+function openGradients(statePath: string, hash: string, weights: Record<string, Tensor>, parts: number): StateFile {
+  const path = join(statePath, '..', `${GRADIENTS}-${parts}`)
+  if (existsSync(path)) return StateFile.open(path, { config: hash })
+  const float32 = describe(weights).map((tensor) => ({ ...tensor, dtype: 'float32' as const }))
+  return StateFile.create(path, { tensors: float32, config: hash, banks: parts + 1 })
+}

@@ -1,0 +1,29 @@
+// The promise of the product, in small: whatever happens to the workers, the weights have the same bits. A hundred faults
+// here; the long campaign is `npm run drill:long`.
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { drill } from 'hearth/train'
+
+const SECONDS = 300
+
+test.each([
+  [1, 10],
+  [2, 80],
+  [4, 10],
+])(
+  'with %i workers and %i faults the weights have the bits of an undisturbed run',
+  async (workers, faults) => {
+    const folder = mkdtempSync(join(tmpdir(), 'hearth-drill-'))
+    try {
+      const report = await drill({ workers, faults, seed: 7, folder })
+      expect(report.sameBits).toBe(true)
+      expect(report.had).toBeGreaterThanOrEqual(0.9 * faults)
+      expect(report.stepsLost).toBe(0)
+    } finally {
+      rmSync(folder, { recursive: true })
+    }
+  },
+  SECONDS * 1000,
+)
