@@ -2,7 +2,7 @@
 // with the same bits. Not here: how a step is done (trainer.ts), what is saved and measured (session.ts).
 import { existsSync, renameSync, rmSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { ConfigError, cudaDeviceCount, hasFastBfloat16, HearthError, TorchError, type DType } from '@hearth/torch'
+import { hasFastBfloat16, HearthError, TorchError, type DType } from '@hearth/torch'
 import { listCheckpoints, realStorage } from '../checkpoint/index.js'
 import type { Tokenizer } from '../data/index.js'
 import type { LanguageModel } from '../models/index.js'
@@ -15,15 +15,13 @@ import type { Report, RunResult } from './run-events.js'
 import { createRun, openRun, readRun, runPaths, type Run, type RunRecord } from './run-folder.js'
 import type { RunLog } from './run-folder-log.js'
 import { saveAtLast } from './last-save.js'
-import { allOrMistakes } from './mistakes.js'
-import { optimizerOf, scheduleOf } from './optimizer.js'
-import { checkModel } from './run-model.js'
+import { checkDevice, checkWorkers, findMistakes } from './check-run.js'
+import { scheduleOf } from './optimizer.js'
 import { Session } from './session.js'
 import { explained } from './system-errors.js'
-import { partsOf } from './shares.js'
 import { SupervisedSession, type SupervisedOptions } from './supervised-session.js'
 import type { Engine } from './engine.js'
-import { checkTextSources, prepareText } from './text-data.js'
+import { prepareText } from './text-data.js'
 import type { Step } from './trainer.js'
 
 /** Writes a text in the model's voice; given by the caller, because generation builds on training, not the other way. */
@@ -65,35 +63,6 @@ export async function startRun(config: RunConfig, options: RunOptions & { dir: s
   const resolved = { ...config, dtype: computeDtype(config) as RunConfig['dtype'] }
   using run = createRun(options.dir, { config: resolved })
   return await resumable(run, () => train(run, options))
-}
-
-/** Every mistake that can be seen before work starts, together. */
-function findMistakes(config: RunConfig, workers: number | undefined): Promise<void> {
-  return allOrMistakes([
-    () => checkTextSources(config),
-    () => checkModel(config),
-    () => checkDevice(config),
-    () => optimizerOf(config, 'float32'),
-    () => scheduleOf(config),
-    () => checkWorkers(config, workers),
-  ])
-}
-
-function checkDevice({ device }: RunConfig): void {
-  const found = cudaDeviceCount()
-  const wanted = device === 'cpu' ? 0 : Number(device.split(':')[1] ?? 0) + 1
-  if (wanted > found)
-    throw new ConfigError('configuration', [
-      { path: 'device', message: `${device} is not there: this libtorch sees ${found} GPUs` },
-    ])
-}
-
-/** @throws ConfigError when that many workers cannot share a step of this run */
-function checkWorkers({ slots, device }: RunConfig, workers: number | undefined): void {
-  if (workers === undefined) return
-  partsOf(slots, workers)
-  if (device !== 'cpu')
-    throw new ConfigError('workers', [{ path: 'device', message: `workers compute on the cpu, got ${device}` }])
 }
 
 export interface ResumeOptions extends RunOptions {

@@ -1,0 +1,37 @@
+// What can be wrong with a run is found before any work starts, and all of it is said together.
+import { ConfigError, cudaDeviceCount } from '@hearth/torch'
+import type { RunConfig } from './config.js'
+import { allOrMistakes } from './mistakes.js'
+import { optimizerOf, scheduleOf } from './optimizer.js'
+import { checkModel } from './run-model.js'
+import { partsOf } from './shares.js'
+import { checkTextSources } from './text-data.js'
+
+/** Every mistake that can be seen before work starts, together. */
+export function findMistakes(config: RunConfig, workers: number | undefined): Promise<void> {
+  return allOrMistakes([
+    () => checkTextSources(config),
+    () => checkModel(config),
+    () => checkDevice(config),
+    () => optimizerOf(config, 'float32'),
+    () => scheduleOf(config),
+    () => checkWorkers(config, workers),
+  ])
+}
+
+export function checkDevice({ device }: RunConfig): void {
+  const found = cudaDeviceCount()
+  const wanted = device === 'cpu' ? 0 : Number(device.split(':')[1] ?? 0) + 1
+  if (wanted > found)
+    throw new ConfigError('configuration', [
+      { path: 'device', message: `${device} is not there: this libtorch sees ${found} GPUs` },
+    ])
+}
+
+/** @throws ConfigError when that many workers cannot share a step of this run */
+export function checkWorkers({ slots, device }: RunConfig, workers: number | undefined): void {
+  if (workers === undefined) return
+  partsOf(slots, workers)
+  if (device !== 'cpu')
+    throw new ConfigError('workers', [{ path: 'device', message: `workers compute on the cpu, got ${device}` }])
+}
