@@ -35,12 +35,26 @@ export function reportFailure(error: unknown, terminal: Terminal): number {
     return exitCodes.usage
   }
   if (isRefusal(error)) {
-    terminal.note(`${label} ${error.message}`)
+    terminal.note(`${label} ${inWords(error)}`)
     return exitCodes.refused
   }
   terminal.note(`${label} something went wrong inside Hearth itself; please report it, with the lines below.`)
   terminal.note(error instanceof Error ? (error.stack ?? error.message) : String(error))
   return exitCodes.internal
+}
+
+const SYSTEM_WORDS: Record<string, string> = {
+  ENOENT: 'no such file or folder',
+  ENOTDIR: 'is not a folder',
+  EISDIR: 'is a folder; expected a file',
+  EACCES: 'permission is denied',
+  ENOSPC: 'the disk is full',
+}
+
+/** An error of the system as what is wrong with which file. */
+function inWords(error: NodeJS.ErrnoException): string {
+  const words = SYSTEM_WORDS[error.code ?? '']
+  return words === undefined || error.path === undefined ? error.message : `${error.path}: ${words} (${error.message})`
 }
 
 /**

@@ -14,7 +14,23 @@ export async function readStdin(): Promise<string> {
  * @throws CommandError when it cannot be read or is not text
  */
 export function readTextFile(path: string): string {
-  return asText(readFileSync(path), path)
+  return asText(readInputFile(path), path)
+}
+
+/**
+ * The bytes of a file that a person named.
+ * @throws CommandError when there is none, or it cannot be read
+ */
+export function readInputFile(path: string): Buffer {
+  try {
+    return readFileSync(path)
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException
+    if (code === 'ENOENT') throw new CommandError(`${path}: no such file; relative paths start at ${process.cwd()}`)
+    throw new CommandError(
+      code === 'EISDIR' ? `${path} is a folder; expected a file` : `${path} cannot be read: ${message}`,
+    )
+  }
 }
 
 function asText(bytes: Buffer, where: string): string {

@@ -2,7 +2,7 @@
 import { readSafetensors, type SafetensorsEntry } from '@hearth/torch'
 import { listCheckpoints, loadCheckpoint, realStorage } from 'hearth/checkpoint'
 import { loadModel } from 'hearth/formats'
-import { readLastMetrics, readRun, runPaths, type RunConfig } from 'hearth/train'
+import { readLastMetrics, readRun, resolveConfig, runPaths } from 'hearth/train'
 import { existsSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { CommandError } from './failure.js'
@@ -32,6 +32,14 @@ export async function inspectTarget(word: string): Promise<Inspection> {
   if (run !== undefined) return inspectRun(run)
   if (!existsSync(word)) throw new CommandError(`there is no file, folder or run ${JSON.stringify(word)}`)
   if (existsSync(join(word, 'manifest.json')) && !existsSync(join(word, 'config.json'))) return inspectCheckpoint(word)
+  if (
+    !statSync(word).isDirectory() ||
+    !['config.json', 'model.safetensors'].some((name) => existsSync(join(word, name)))
+  )
+    throw new CommandError(
+      `${word} is no model, run or checkpoint`,
+      'give a Hugging Face folder, a .safetensors file, a run (hearth runs lists them) or one of its checkpoints',
+    )
   return inspectModel(word)
 }
 
@@ -64,8 +72,9 @@ async function inspectCheckpoint(path: string): Promise<Inspection> {
 }
 
 async function inspectRun(path: string): Promise<Inspection> {
-  const { config, createdAt, versions } = readRun<RunConfig>(path)
+  const { config: written, createdAt, versions } = readRun(path)
   const paths = runPaths(path)
+  const config = resolveConfig(written, paths.config)
   const checkpoints = await listCheckpoints(realStorage, paths.checkpoints)
   const model = finishedModelOf(path)
   const finished = existsSync(join(model, 'config.json')) ? inspectModel(model) : undefined

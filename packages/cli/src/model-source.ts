@@ -4,7 +4,7 @@ import { hasFastBfloat16, type DType } from '@hearth/torch'
 import { Tokenizer } from 'hearth/data'
 import { loadModel } from 'hearth/formats'
 import type { LanguageModel } from 'hearth/models'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { CommandError } from './failure.js'
 import { findRun } from './locate.js'
@@ -37,6 +37,8 @@ export async function openModel(word: string, note: (text: string) => void): Pro
       `there is no model folder and no run ${JSON.stringify(word)}`,
       'give a Hugging Face folder (config.json and safetensors), a run (hearth runs lists them), or one of its checkpoints',
     )
+  if (!statSync(folder).isDirectory())
+    throw new CommandError(`${folder} is a file; expected the folder of a model, a run or one of its checkpoints`)
   const dtype = computeDtypeOf(folder)
   const model = loadModel(folder, dtype === undefined ? {} : { dtype })
   const tokenizer = existsSync(join(folder, 'tokenizer.json')) ? await Tokenizer.load(folder) : undefined

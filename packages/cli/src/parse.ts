@@ -27,11 +27,19 @@ export async function runLine(
   prepare(program, terminal)
   for (const command of commands) program.addCommand(programOf(command, terminal))
   try {
-    await program.parseAsync([...words], { from: 'user' })
+    await program.parseAsync(withoutMistakenHelp(words, commands), { from: 'user' })
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error
     if (error.exitCode !== 0) throw usageError(error, words, commands)
   }
+}
+
+// Commander answers `help nope` and `nope --help` with the list of commands, as if nothing was wrong.
+function withoutMistakenHelp(words: readonly string[], commands: readonly Command[]): string[] {
+  const named = words[0] === 'help' ? words[1] : words[0]
+  const known =
+    named === undefined || named.startsWith('-') || ['help', ...commands.map(({ name }) => name)].includes(named)
+  return known ? [...words] : [named]
 }
 
 function prepare(program: Program, terminal: Terminal): void {

@@ -1,6 +1,7 @@
 import type { RunEvent } from 'hearth/train'
 import { expect, test } from 'vitest'
 import { Progress } from './progress.js'
+import { withoutControls } from './terminal.js'
 import { recordedTerminal } from './terminal-recording.js'
 
 const step = (number: number): RunEvent => ({
@@ -47,4 +48,16 @@ test('measurements, samples and warnings stay, and the newest bits per byte is b
     'warning: full',
     '2/100  loss 3.142  49 s left  1.02k tok/s  1.500 bits/byte  41% MFU  1.00 GiB',
   ])
+})
+
+test('a measurement that says the same once more is shown once', () => {
+  const heldOut = { loss: 2, perplexity: 7.4, bitsPerByte: 1.5, tokens: 10 }
+  const event = { kind: 'evaluation', step: 9, heldOut } as const
+  expect(shown(event, event)).toHaveLength(1)
+})
+
+test('what a sample holds of control characters does not reach the terminal', () => {
+  const text = 'a\u001b]0;title\u0007b\u001b[2J\rc\td\ne'
+  expect(shown({ kind: 'sample', step: 1, text })).toEqual(['  step 1 writes: a]0;titleb[2Jc d e'])
+  expect(withoutControls(text)).toBe('a]0;titleb[2Jc\td\ne')
 })

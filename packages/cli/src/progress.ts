@@ -4,7 +4,7 @@ import type { RunEvent } from 'hearth/train'
 import { shortPath } from './command-line.js'
 import { formatBytes, formatCount, formatDuration } from './format.js'
 import { StatusLine } from './status-line.js'
-import type { Terminal } from './terminal.js'
+import { withoutControls, type Terminal } from './terminal.js'
 
 type StepEvent = Extract<RunEvent, { kind: 'step' }>
 type ChangeEvent = Extract<RunEvent, { kind: 'change' }>
@@ -23,6 +23,9 @@ const PHASES: Record<PhaseEvent['phase'], string> = {
 }
 const SECONDS_BETWEEN_LINES = 5
 const BAR_SIZE = 18
+const SHORT_BAR_SIZE = 8
+/** Where the short bar leaves more room for figures. */
+const NARROW = 64
 
 /** Shows the events of one run. */
 export class Progress {
@@ -32,6 +35,7 @@ export class Progress {
   #lastLine = -Infinity
   #phase: string | undefined
   #bitsPerByte: number | undefined
+  #measured: string | undefined
 
   constructor(terminal: Terminal) {
     this.#terminal = terminal
@@ -49,7 +53,7 @@ export class Progress {
         break
       case 'evaluation':
         this.#bitsPerByte = event.heldOut.bitsPerByte
-        this.note(`  step ${event.step}: held-out loss ${event.heldOut.loss.toFixed(3)}${bitsText(this.#bitsPerByte)}`)
+        this.#showMeasured(event.step, event.heldOut.loss)
         break
       case 'sample':
         this.note(`  step ${event.step} writes: ${this.#terminal.noteColors.dim(oneLine(event.text))}`)
@@ -84,14 +88,23 @@ export class Progress {
     this.#status?.clear()
   }
 
+  /** The last step may be measured twice, the second time on all of the text: the same figures are shown once. */
+  #showMeasured(step: number, loss: number): void {
+    const line = `  step ${step}: held-out loss ${loss.toFixed(3)}${bitsText(this.#bitsPerByte)}`
+    if (line !== this.#measured) this.note(line)
+    this.#measured = line
+  }
+
   #showPhase({ phase, detail, done, of }: PhaseEvent): void {
     const name = PHASES[phase]
     const part = done !== undefined && of ? done / of : undefined
     const changed = this.#phase !== name
     this.#phase = name
     if (this.#status) {
-      const drawn = part === undefined ? undefined : `${bar(part)} ${percent(part)}`
-      this.#status.set([name, drawn, detail].filter(Boolean).join('  '))
+      const { width } = this.#status
+      const parts = [part === undefined ? undefined : percent(part), detail].filter((text) => text !== undefined)
+      const head = part === undefined || width < NARROW ? name : `${name}  ${bar(part, width)}`
+      this.#status.set(fitting(`${head}  `, parts, width))
     } else if (phase !== 'checkpoint' && (changed || this.#due()))
       this.#print(detail === undefined ? name : `${name}: ${detail}`, part)
   }
@@ -110,7 +123,8 @@ export class Progress {
       `${percent(event.modelFlopUtilisation)} MFU`,
       formatBytes(event.memoryBytes),
     ].filter((part) => part !== undefined)
-    if (this.#status) this.#status.set(fitting(`Training  ${bar(number / event.of)}  `, parts, this.#status.width))
+    if (this.#status)
+      this.#status.set(fitting(`Training  ${bar(number / event.of, this.#status.width)}  `, parts, this.#status.width))
     else if (first || this.#due() || number === event.of) this.#print(parts.join('  '))
   }
 
@@ -164,12 +178,13 @@ function changeLines({ change: { step, from, to }, learningRates: [before, after
   ]
 }
 
-const oneLine = (text: string): string => text.replace(/\s+/g, ' ').trim()
+const oneLine = (text: string): string => withoutControls(text).replace(/\s+/g, ' ').trim()
 const bitsText = (bits: number | undefined): string => (bits === undefined ? '' : `, ${bits.toFixed(3)} bits per byte`)
 
-function bar(part: number): string {
-  const full = Math.round(BAR_SIZE * Math.min(1, part))
-  return '█'.repeat(full) + '░'.repeat(BAR_SIZE - full)
+function bar(part: number, width: number): string {
+  const size = width < NARROW ? SHORT_BAR_SIZE : BAR_SIZE
+  const full = Math.round(size * Math.min(1, part))
+  return '█'.repeat(full) + '░'.repeat(size - full)
 }
 
 /** As many of the parts as the terminal is wide enough for; the first ones matter most. */

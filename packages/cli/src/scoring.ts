@@ -3,9 +3,8 @@
 import type { Tokenizer } from 'hearth/data'
 import { lastLogits, scoreTokens } from 'hearth/generate'
 import type { LanguageModel } from 'hearth/models'
-import { readFileSync } from 'node:fs'
 import { CommandError } from './failure.js'
-import { readTextFile } from './input.js'
+import { readInputFile, readTextFile } from './input.js'
 
 export interface ScoreResult {
   /** Nats per token. */
@@ -34,7 +33,7 @@ export interface ScoringOptions {
 export function readIdsFile(path: string): number[][] {
   let parsed: unknown
   try {
-    parsed = JSON.parse(readFileSync(path, 'utf8'))
+    parsed = JSON.parse(readInputFile(path).toString('utf8'))
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error
     throw new CommandError(

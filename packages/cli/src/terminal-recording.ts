@@ -14,6 +14,7 @@ export function recordedTerminal(): RecordedTerminal {
     err: '',
     print: (text) => (terminal.out += `${text}\n`),
     write: (text) => (terminal.out += text),
+    writeText: (text) => (terminal.out += text),
     json: (value) => (terminal.out += JSON.stringify(value)),
     note: (text) => (terminal.err += `${text}\n`),
     colors: plain,

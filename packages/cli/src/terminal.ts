@@ -10,6 +10,8 @@ export interface Terminal {
   print: (text: string) => void
   /** A piece of the answer, as it is: for streaming. */
   write: (text: string) => void
+  /** A piece of text that a model wrote: where a person looks, without what would command the terminal. */
+  writeText: (text: string) => void
   /** The answer as JSON, the only thing on stdout then. */
   json: (value: unknown) => void
   /** A line about the work, on stderr. */
@@ -29,12 +31,16 @@ const colorsOf = (stream: NodeJS.WriteStream): Colors =>
   // https://no-color.org: present and not empty, whatever its value.
   pc.createColors(isTerminal(stream) && (process.env.NO_COLOR ?? '') === '' && process.env.TERM !== 'dumb')
 
+/** Text without control characters, lines and tabs excepted: a model may write any, and escape sequences of them. */
+export const withoutControls = (text: string): string => text.replace(/[^\P{Cc}\n\t]/gu, '')
+
 /** The terminal of this process. */
 export function processTerminal(): Terminal {
   const { stdout, stderr } = process
   return {
     print: (text) => stdout.write(`${text}\n`),
     write: (text) => stdout.write(text),
+    writeText: (text) => stdout.write(isTerminal(stdout) ? withoutControls(text) : text),
     json: (value) => stdout.write(`${JSON.stringify(value, undefined, 2)}\n`),
     note: (text) => stderr.write(`${text}\n`),
     colors: colorsOf(stdout),

@@ -25,6 +25,9 @@ beforeAll(() => {
   mkdirSync(join(cwd, 'folder'))
   mkdirSync(join(cwd, 'runs/taken'), { recursive: true })
   file('runs/taken/thesis.txt', 'years of work')
+  mkdirSync(join(cwd, 'runs/broken'))
+  file('runs/broken/config.json', '{"format":"hearth-run","config":{}}')
+  file('runs/broken/status.json', '{}')
 })
 afterAll(() => rmSync(cwd, { recursive: true }))
 
@@ -75,8 +78,21 @@ const refused: [what: string, args: string[], says: RegExp][] = [
   ['ids that are words', ['score', gpt2, '--ids', 'words.json'], /words\.json: "a" is no token id/],
   ['a single id', ['score', gpt2, '--ids', 'one.json'], /nothing can be predicted with fewer than 2/],
   ['no ids', ['score', gpt2, '--ids', 'none.json'], /nothing can be predicted with fewer than 2/],
+  ['a folder of ids', ['score', gpt2, '--ids', 'folder'], /folder is a folder; expected a file/],
+  ['a file as a model', ['generate', 'poem.txt', 'hello'], /poem\.txt is a file; expected the folder of a model/],
+  ['a folder with nothing to inspect', ['inspect', 'folder'], /folder is no model, run or checkpoint\n +remedy: /],
+  ['a file in place of the runs', ['runs', '--runs', 'poem.txt'], /poem\.txt: is not a folder/],
+  [
+    'a run whose configuration is broken',
+    ['runs', 'show', 'broken'],
+    /config\.json is not the configuration of a run\n +remedy/,
+  ],
   ['ids that are not JSON', ['score', gpt2, '--ids', 'poem.txt'], /poem\.txt is not JSON/],
-  ['a file of ids that is missing', ['score', gpt2, '--ids', 'nowhere.json'], /no such file.*nowhere\.json/],
+  [
+    'a file of ids that is missing',
+    ['score', gpt2, '--ids', 'nowhere.json'],
+    /nowhere\.json: no such file; relative paths start at /,
+  ],
   [
     'a file that is no safetensors',
     ['inspect', 'notes.safetensors'],
@@ -118,6 +134,8 @@ test('several mistakes of different kinds are told at once, before anything is m
 
 const misspelt: [line: string, says: string][] = [
   ['trian poem.txt', "unknown command 'trian' (Did you mean train?)"],
+  ['help trian', "unknown command 'trian' (Did you mean train?)"],
+  ['trian --help', "unknown command 'trian' (Did you mean train?)"],
   ['train poem.txt --dryrun', "unknown option '--dryrun' (Did you mean --dry-run?)"],
   ['generate', "missing required argument 'MODEL'"],
   ['generate m --max-tokens many --top-p 2', '--max-tokens is "many"; expected a whole number, at least 1'],

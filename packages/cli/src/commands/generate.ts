@@ -75,10 +75,10 @@ export const generate = defineCommand({
     const pieces = generateText(model, tokenizer, prompt, settings)
     let text = ''
     let next = await pieces.next()
-    if (!json) terminal.write(prompt)
+    if (!json) terminal.writeText(prompt)
     for (; !next.done; next = await pieces.next()) {
       if (json) text += next.value
-      else terminal.write(next.value)
+      else terminal.writeText(next.value)
     }
     if (json) terminal.json({ prompt, text, ...next.value })
     else terminal.write('\n')

@@ -56,7 +56,7 @@ export async function speak(dir: string, model: LanguageModel, prompt: string, t
   terminal.print(terminal.colors.bold('\nIn its own voice'))
   terminal.write(prompt)
   const options = { maxTokens: SAMPLE_TOKENS, temperature: 0.8, topP: 0.95, seed: 1 }
-  for await (const piece of generateText(model, tokenizer, prompt, options)) terminal.write(piece)
+  for await (const piece of generateText(model, tokenizer, prompt, options)) terminal.writeText(piece)
   terminal.write('\n')
 }
 

@@ -70,7 +70,9 @@ const schedule = z.strictObject({
 })
 
 const every = z.strictObject({
-  log: positiveInteger.default(10).describe('steps between lines in metrics.jsonl'),
+  log: positiveInteger
+    .default(10)
+    .describe('steps between lines in metrics.jsonl, besides those of measurements and of the last step'),
   evaluate: positiveInteger.default(250).describe('steps between measurements on held-out text'),
   checkpoint: positiveInteger.default(250).describe('steps between durable checkpoints'),
   sample: z.int().min(0).default(0).describe('steps between written samples; 0 for none'),

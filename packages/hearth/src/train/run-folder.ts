@@ -44,6 +44,7 @@ export interface RunStatus {
 const FORMAT = 'hearth-run'
 const CONFIG_FILE = 'config.json'
 const STATUS_FILE = 'status.json'
+const RESTORE = 'put the file back from a backup, or start a new run'
 
 /** Where things are in a run's folder. */
 export const runPaths = (folder: string) => ({
@@ -183,8 +184,9 @@ export function readRun<Config = Json>(dir: string): RunRecord<Config> {
       remedy: 'see which runs there are: hearth runs',
     })
   const record = readJson(path) as Partial<RunRecord<Config>> | null
-  if (record?.format !== FORMAT || typeof record.config !== 'object' || record.config === null)
-    throw new FormatError(`${path} is not the configuration of a run`)
+  const isWhole = [record?.config, record?.versions].every((part) => typeof part === 'object' && part !== null)
+  if (record?.format !== FORMAT || !isWhole || typeof record.createdAt !== 'string')
+    throw new FormatError(`${path} is not the configuration of a run`, { remedy: RESTORE })
   return record as RunRecord<Config>
 }
 
@@ -247,7 +249,7 @@ function readJson(path: string): unknown {
   try {
     return JSON.parse(readFileSync(path, 'utf8'))
   } catch (cause) {
-    throw new FormatError(`${path} cannot be read as JSON: ${(cause as Error).message}`, { cause })
+    throw new FormatError(`${path} cannot be read as JSON: ${(cause as Error).message}`, { cause, remedy: RESTORE })
   }
 }
 

@@ -7,7 +7,7 @@ import { Tokenizer } from '../data/index.js'
 import { loadModel } from '../formats/index.js'
 import { configure, createModel, preset, type LanguageModel, type Preset } from '../models/index.js'
 import { mapTree } from '../tree/index.js'
-import type { RunConfig } from './config.js'
+import { resolveConfig, type RunConfig } from './config.js'
 import { readRun, runPaths } from './run-folder.js'
 
 /** The config.json of a new model, without what only the tokenizer knows. */
@@ -97,8 +97,8 @@ export async function loadCheckpointModel(
   dir: string,
   options: CheckpointModelOptions,
 ): Promise<CheckpointModel | undefined> {
-  const { config } = readRun<RunConfig>(dir)
   const paths = runPaths(resolve(dir))
+  const config = resolveConfig(readRun(dir).config, paths.config)
   using checkpoint = options.checkpoint
     ? await loadCheckpoint(realStorage, options.checkpoint)
     : await loadLatest(realStorage, paths.checkpoints, options)

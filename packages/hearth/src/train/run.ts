@@ -216,6 +216,8 @@ function hooksOf(open: Open, measure: Measure): Hook[] {
   }
   const write = (step: Step) => {
     const { number, loss, learningRate, gradientNorm } = step
+    const isLast = number === run.config.steps || signal?.aborted
+    if (number % every.log !== 0 && heldOutLoss === undefined && !isLast) return
     log.write({
       step: number,
       loss,
@@ -234,7 +236,7 @@ function hooksOf(open: Open, measure: Measure): Hook[] {
   return [
     { every: every.evaluate, run: evaluate },
     { every: every.sample, run: (step) => writeSample(open, step) },
-    { every: every.log, run: write },
+    { every: 1, run: write },
     { every: every.checkpoint, run: save },
   ]
 }
