@@ -5,7 +5,7 @@ import { inRoot } from '../setup/paths.mjs'
 import { SetupError, step } from '../setup/progress.mjs'
 import { lastLines, run } from '../setup/subprocess.mjs'
 
-const PACKAGES = ['libtorch-dev', 'libopenblas0-pthread', 'g++', 'nodejs', 'npm', 'git']
+const PACKAGES = ['libtorch-dev', 'libopenblas0-pthread', 'libgloo-dev', 'g++', 'nodejs', 'npm', 'git']
 export const rootFolder = inRoot('.cache/debian13/root')
 const packagesStamp = `${rootFolder}/.hearth-packages`
 

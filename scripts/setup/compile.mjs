@@ -3,6 +3,7 @@
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs'
 import { availableParallelism, freemem } from 'node:os'
 import { join, relative } from 'node:path'
+import { collectiveFlags } from './collectives.mjs'
 import { contentHash, listFiles, readJson, writeJson } from './fingerprint.mjs'
 import { formsOf } from './forms.mjs'
 import { nativeBuild, nativeSources, root } from './paths.mjs'
@@ -15,9 +16,12 @@ const recordFile = join(objectFolder, 'record.json')
 const MEMORY_PER_COMPILER = 1.5 * 2 ** 30
 
 /** Compiles what changed and returns the paths of all objects. */
-export async function compileObjects(compiler, flags, libtorchVersion) {
+export async function compileObjects(compiler, flags, libtorch) {
   mkdirSync(objectFolder, { recursive: true })
-  const sources = listFiles(nativeSources, (name) => name.endsWith('.cc')).flatMap(compilationsOf)
+  const libtorchVersion = libtorch.version
+  const sources = listFiles(nativeSources, (name) => name.endsWith('.cc')).flatMap((source) =>
+    compilationsOf(source, collectiveFlags(libtorch)),
+  )
   const facts = { compiler: [compiler.path, compiler.version], flags, libtorchVersion }
   const record = readJson(recordFile) ?? {}
   const isCurrent = ({ object, own }) => {
@@ -37,12 +41,13 @@ export async function compileObjects(compiler, flags, libtorchVersion) {
 }
 
 /** The objects that a source becomes, each with flags of its own. */
-function compilationsOf(source) {
+function compilationsOf(source, forCollectives) {
   const name = relative(nativeSources, source).replaceAll('/', '--')
+  const further = name.startsWith('comm--') ? forCollectives : []
   return formsOf(source).map(({ form, flags }) => ({
     source,
     object: join(objectFolder, form === undefined ? `${name}.o` : `${name}.${form}.o`),
-    own: flags,
+    own: [...flags, ...further],
     // libtorch's headers stay out of kernels: their inline functions must not be compiled for one processor alone.
     wantsPrelude: form === undefined,
   }))

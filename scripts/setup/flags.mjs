@@ -1,5 +1,6 @@
 // The options that the native module is compiled and linked with. Instruction sets are not among them: kernels are
 // compiled once for each (forms.mjs) and choose at run time, so that one module runs on every machine of its architecture.
+import { collectiveLinks } from './collectives.mjs'
 import { inRoot } from './paths.mjs'
 import { bundledOpenmp } from './libtorch.mjs'
 
@@ -27,7 +28,15 @@ export function linkFlags(libtorch, compiler) {
   // Nothing of ours names a symbol of the CUDA libraries, but loading them is what registers their operators.
   const gpu = cuda ? ['-Wl,--no-as-needed', '-ltorch_cuda', '-lc10_cuda', '-Wl,--as-needed'] : []
   const threads = openmp(compiler).length > 0 ? [bundledOpenmp(library) ?? '-fopenmp'] : []
-  return ['-shared', `-L${library}`, `-Wl,-rpath,${library}`, ...torch, ...gpu, ...threads]
+  return [
+    '-shared',
+    `-L${library}`,
+    `-Wl,-rpath,${library}`,
+    ...torch,
+    ...gpu,
+    ...collectiveLinks(libtorch),
+    ...threads,
+  ]
 }
 
 // libtorch's parallel_for is a header: without OpenMP our kernels would run it on one thread.

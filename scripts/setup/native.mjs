@@ -3,6 +3,7 @@
 // beside it in config.json, for `hearth doctor`.
 import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
+import { collectiveFlags, hasGloo } from './collectives.mjs'
 import { compileObjects } from './compile.mjs'
 import { inspectCompiler } from './compiler.mjs'
 import { contentHash, listFiles, readJson, writeJson } from './fingerprint.mjs'
@@ -27,7 +28,7 @@ export async function buildNative({ libtorch, blas, compiler }) {
     const chosen = await inspectCompiler(compiler)
     mkdirSync(nativeBuild, { recursive: true })
     rmSync(stampFile, { force: true })
-    const objects = await compileObjects(chosen, compileFlags(libtorch, chosen), libtorch.version)
+    const objects = await compileObjects(chosen, compileFlags(libtorch, chosen), libtorch)
     await step('linking the native module', () => link(chosen, objects, libtorch))
     writeJson(stampFile, { key })
     writeJson(configFile, describe(libtorch, blas, chosen))
@@ -42,7 +43,7 @@ export function recordBlas(blas) {
 
 function nativeKey(libtorch) {
   const facts = {
-    flags: [compileFlags(libtorch), linkFlags(libtorch), formsOf('.simd.cc')],
+    flags: [compileFlags(libtorch), linkFlags(libtorch), formsOf('.simd.cc'), collectiveFlags(libtorch)],
     libtorch: [libtorch.library, libtorch.version],
     machine: [process.platform, process.arch],
   }
@@ -57,6 +58,7 @@ function describe(libtorch, blas, compiler) {
   return {
     libtorch: { origin, include, library, version, cuda, cxx11Abi },
     blas: blasFacts(blas),
+    collectives: hasGloo(libtorch),
     compiler: { ...compiler, openmp: compileFlags(libtorch, compiler).includes('-fopenmp') },
   }
 }

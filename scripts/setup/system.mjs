@@ -2,6 +2,7 @@
 // and otherwise stops with the command that a person must run.
 import { aptCandidate, aptCommand, aptInstall, hasApt } from './apt.mjs'
 import { chooseCommand, FAST_BLAS_PACKAGE, inspectBlas } from './blas.mjs'
+import { GLOO_PACKAGE, wantsGlooPackage } from './collectives.mjs'
 import { findCompiler } from './compiler.mjs'
 import { downloadCommand, findLibtorch, findOldLibtorch, isRecent } from './libtorch.mjs'
 import { SetupError, warn } from './progress.mjs'
@@ -23,14 +24,19 @@ export async function provideSystem() {
   return after
 }
 
-// Without a fast BLAS Hearth is slow, without the others it does not run at all.
+// Without a fast BLAS Hearth is slow, without Gloo it trains in one process, without the others it does not run at all.
 function tolerate(error, { libtorch, compiler }) {
   if (!libtorch || !compiler) throw error
 }
 
 function missingPackages({ libtorch, compiler, blas }) {
   const slow = !libtorch || (!blas.fast && !blas.installed)
-  return [...(libtorch ? [] : ['libtorch-dev']), ...(slow ? [FAST_BLAS_PACKAGE] : []), ...(compiler ? [] : ['g++'])]
+  return [
+    ...(libtorch ? [] : ['libtorch-dev']),
+    ...(slow ? [FAST_BLAS_PACKAGE] : []),
+    ...(libtorch && !wantsGlooPackage(libtorch) ? [] : [GLOO_PACKAGE]),
+    ...(compiler ? [] : ['g++']),
+  ]
 }
 
 // Old releases of Ubuntu have a libtorch too old for us: installing it would help nobody.
@@ -52,7 +58,7 @@ function missingLibtorch(compiler) {
   const message = old
     ? `the libtorch of this system (${old.library}) is ${old.version}; Hearth needs 1.13 or newer.`
     : 'libtorch, the tensor library that Hearth runs on, is not on this machine.'
-  const packages = ['libtorch-dev', FAST_BLAS_PACKAGE, ...(compiler ? [] : ['g++'])]
+  const packages = ['libtorch-dev', FAST_BLAS_PACKAGE, GLOO_PACKAGE, ...(compiler ? [] : ['g++'])]
   const apt = hasApt() && !old ? `${aptCommand(packages)}\n\nor, without the system’s packages:\n` : ''
   return new SetupError(message, { remedy: `${apt}${downloadCommand()}` })
 }

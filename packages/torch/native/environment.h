@@ -14,6 +14,8 @@
 
 namespace hearth {
 
+class Group;
+
 /** A file mapped into memory; tensors over it share ownership. */
 struct Mapping {
   char* data = nullptr;
@@ -22,10 +24,12 @@ struct Mapping {
 };
 
 struct Environment {
-  explicit Environment(uint32_t firstGeneration) : tensors(firstGeneration), generators(firstGeneration), mappings(firstGeneration) {}
+  explicit Environment(uint32_t firstGeneration) : tensors(firstGeneration), generators(firstGeneration), mappings(firstGeneration), groups(firstGeneration) {}
   Table<at::Tensor> tensors;
   Table<at::Generator> generators;
   Table<std::shared_ptr<Mapping>> mappings;
+  /** Groups of processes that this one is a member of. */
+  Table<std::shared_ptr<Group>> groups;
   /** `(kind, message, operator) => Error`, set by TypeScript when it loads the module. */
   napi_ref makeError = nullptr;
   /** `(message) => void`, which says a warning. */

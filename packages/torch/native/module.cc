@@ -5,6 +5,7 @@
 
 #include "allocator.h"
 #include "autograd.h"
+#include "comm/exports.h"
 #include "dispatch.h"
 #include "errors.h"
 #include "runtime.h"
@@ -101,6 +102,14 @@ napi_value initialise(napi_env env, napi_value exports) {
       entry<resetPeakMemory>("resetPeakMemory"),
       entry<setMemoryLimit>("setMemoryLimit"),
       entry<releaseCachedMemory>("releaseCachedMemory"),
+      entry<hasCollectives>("hasCollectives"),
+      entry<joinGroup>("joinGroup"),
+      entry<answerGroup>("answerGroup"),
+      entry<runCollective>("runCollective"),
+      entry<transferTensor>("transferTensor"),
+      entry<abortGroup>("abortGroup"),
+      entry<leaveGroup>("leaveGroup"),
+      entry<releaseGroup>("releaseGroup"),
   };
   napi_define_properties(env, exports, sizeof(table) / sizeof(table[0]), table);
   return exports;

@@ -43,6 +43,30 @@ export class DataError extends HearthError {}
 /** A checkpoint is missing, damaged, or belongs to another run. */
 export class CheckpointError extends HearthError {}
 
+/** What else a `CommError` knows. */
+export interface CommErrorOptions extends HearthErrorOptions {
+  operation: string
+  peers?: readonly number[]
+  seconds: number
+}
+
+/** Work in a group of processes failed: a member is gone or late, asks for something else, or the group was aborted. */
+export class CommError extends HearthError {
+  /** The operation that this process waited in, as `allReduce`. */
+  readonly operation: string
+  /** Ranks of the members to whom it is due, as far as that is known. */
+  readonly peers: readonly number[]
+  /** How long this process had waited. */
+  readonly seconds: number
+
+  constructor(message: string, { operation, peers = [], seconds, ...options }: CommErrorOptions) {
+    super(message, options)
+    this.operation = operation
+    this.peers = peers
+    this.seconds = seconds
+  }
+}
+
 /** One thing wrong with a configuration. */
 export interface ConfigIssue {
   /** Dotted path of the field, as the user writes it after `--set`. */

@@ -1,5 +1,6 @@
 // @hearth/torch: libtorch for TypeScript. Tensors, autograd, every ATen operator through one boxed call, safetensors.
 export { backward, enableGrad, grad, noGrad, type BackwardOptions, type GradOptions } from './autograd.js'
+export { ProcessGroup, type AllReduceOptions, type JoinOptions } from './comm.js'
 export { arange, full, tensor, type CreationOptions } from './creation.js'
 export { cudaDeviceCount, type Device } from './device.js'
 export { arrayOf, dtypeBytes, dtypes, isFloating, type DType } from './dtype.js'
@@ -8,6 +9,8 @@ export { MappedFile } from './mapped-file.js'
 export { type TypedArray } from './native.js'
 export * from './ops.generated.js'
 export { Generator, manualSeed } from './random.js'
+export { RendezvousServer, type RendezvousServerOptions } from './rendezvous-server.js'
+export { type Rendezvous, type RendezvousAddress } from './rendezvous.js'
 export { replaceFile, type Write } from './replace-file.js'
 export {
   buildSummary,

@@ -67,6 +67,33 @@ export interface Native {
   /** Negative for no limit. */
   setMemoryLimit(bytes: number): void
   releaseCachedMemory(): void
+  /** Whether this build has c10d; without it joinGroup() throws. */
+  hasCollectives(): boolean
+  /**
+   * `ask` is called to set a key of the group's directory, or to get one when there is no value; answerGroup() replies.
+   * Every promise of a group rejects with `[message, ranks of the members to whom it is due, whether the
+   * group is over]`.
+   */
+  joinGroup(
+    ask: (id: number, key: string, value: Uint8Array | undefined) => void,
+    rank: number,
+    size: number,
+    timeoutMs: number,
+    address: string,
+  ): [group: number, joined: Promise<unknown>]
+  answerGroup(group: number, id: number, value: Uint8Array | undefined, error: string): void
+  /** Resolves with handles of the tensors that the operation makes. */
+  runCollective(
+    group: number,
+    operation: string,
+    handle: number | undefined,
+    root: number,
+    reduction: string,
+  ): Promise<number[]>
+  transferTensor(group: number, handle: number, peer: number, sends: boolean): Promise<unknown>
+  abortGroup(group: number, reason: string): void
+  leaveGroup(group: number): Promise<unknown>
+  releaseGroup(group: number): void
 }
 
 const BINARY = fileURLToPath(new URL('../build/hearth_torch.node', import.meta.url))
