@@ -63,7 +63,7 @@ describe('LIBTORCH', () => {
 })
 
 test.runIf(process.platform === 'linux')('CUDA libraries stay linked although nothing names a symbol of theirs', () => {
-  const libtorch = { library: '/opt/x/lib', cuda: true, version: '2.6.0', cxx11Abi: 1 }
+  const libtorch = { library: '/opt/x/lib', include: '/opt/x/include', cuda: true, version: '2.6.0', cxx11Abi: 1 }
   const flags = linkFlags(libtorch, { family: 'clang' })
   expect(flags.join(' ')).toContain('-Wl,--no-as-needed -ltorch_cuda -lc10_cuda -Wl,--as-needed')
 })
