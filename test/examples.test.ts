@@ -15,6 +15,7 @@ const shows: Record<string, RegExp[]> = {
   '03-resume.ts': [/stopped after step 10 of 24/, /same bits: true/],
   '04-generate.ts': [/Did gyre and gimble in the wabe/, /seed 7 again gives the same: true; seed 8: false/],
   '05-load-a-hugging-face-folder.ts': [/and so on: 51 13 82 53 69 77 81 58/, /120872 bytes became \d{5}$/m],
+  '06-lose-a-worker.ts': [/worker 0 was lost: SIGKILL/, /step \d+ was done all the same/, /same bits: true/],
 }
 
 async function run(name: string): Promise<string> {

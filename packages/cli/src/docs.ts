@@ -48,7 +48,7 @@ export function indexPage(commands: readonly Command[]): string {
     [
       '- Answers go to stdout; progress, notes and errors go to stderr. With `--json`, stdout holds JSON and nothing else.',
       '- No colour where the output is not a terminal, or where `NO_COLOR` is set.',
-      '- Exit codes: 0 done; 1 refused, with the reason and what helps; 2 the line was wrong; 70 a mistake in Hearth itself, please report it; 130 and 143 stopped by Ctrl+C and SIGTERM, with everything saved (a second one ends the process at once).',
+      '- Exit codes: 0 done; 1 refused, with the reason and what helps; 2 the line was wrong; 70 a mistake in Hearth itself, please report it; 130 and 143 stopped by Ctrl+C and SIGTERM, 75 by SIGUSR1 (a cluster’s wish to start again later), with everything saved (a second one ends the process at once).',
     ].join('\n'),
   ].join('\n\n')}\n`
 }

@@ -22,7 +22,7 @@ export class CommandError extends Error {
 }
 
 /** Exit codes, as docs/cli lists them. */
-export const exitCodes = { refused: 1, usage: 2, internal: 70, interrupted: 130, terminated: 143 } as const
+export const exitCodes = { refused: 1, usage: 2, internal: 70, requeue: 75, interrupted: 130, terminated: 143 } as const
 
 /** Prints what went wrong on stderr and returns the exit code. */
 export function reportFailure(error: unknown, terminal: Terminal): number {

@@ -1,14 +1,19 @@
-// Ctrl+C and SIGTERM during long work. The first asks for an orderly end through an AbortSignal, and says what is kept if
+// Ctrl+C, SIGTERM, and SIGUSR1 (a cluster's notice that the machine is needed) during long work. The first asks for an orderly end through an AbortSignal, and says what is kept if
 // there is a second: that one is left to the system, which ends the process even in the middle of a long computation.
 import { exitCodes } from './failure.js'
 
-type Cause = 'SIGINT' | 'SIGTERM'
-const CODES = { SIGINT: exitCodes.interrupted, SIGTERM: exitCodes.terminated } as const
+const CODES = {
+  SIGINT: exitCodes.interrupted,
+  SIGTERM: exitCodes.terminated,
+  SIGUSR1: exitCodes.requeue,
+} as const
+type Cause = keyof typeof CODES
+const CAUSES = Object.keys(CODES) as Cause[]
 
 export interface Interrupt {
   /** Aborted by the first signal. */
   readonly signal: AbortSignal
-  /** 130 or 143 once a signal came, as shells expect. */
+  /** 130 or 143 once a signal came, as shells expect; 75 after SIGUSR1, which asks to be started again. */
   readonly exitCode: number | undefined
   /** Gives the signals back to the system. */
   release(): void
@@ -26,15 +31,14 @@ export interface InterruptOptions {
 const REPEAT_MILLISECONDS = 250
 
 /**
- * Listens for both signals until released.
+ * Listens for the signals until released.
  * @param note prints a line where the person reads it
  */
 export function onInterrupt(note: (text: string) => void, { stopping, kept }: InterruptOptions): Interrupt {
   const abort = new AbortController()
   let cause: Cause | undefined
   const release = () => {
-    process.off('SIGINT', hear)
-    process.off('SIGTERM', hear)
+    for (const signal of CAUSES) process.off(signal, hear)
   }
   const hear = (signal: Cause) => {
     cause = signal
@@ -44,8 +48,7 @@ export function onInterrupt(note: (text: string) => void, { stopping, kept }: In
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, REPEAT_MILLISECONDS)
     release()
   }
-  process.on('SIGINT', hear)
-  process.on('SIGTERM', hear)
+  for (const signal of CAUSES) process.on(signal, hear)
   return {
     signal: abort.signal,
     get exitCode() {

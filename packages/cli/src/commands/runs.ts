@@ -1,8 +1,8 @@
 // `hearth runs`: the runs there are, and what is known of one.
-import type { RunSummary } from 'hearth/train'
+import type { RunSummary, RunTrouble } from 'hearth/train'
 import { defineCommand } from '../command.js'
 import { UsageError } from '../failure.js'
-import { formatBytes, formatCount } from '../format.js'
+import { formatBytes, formatCount, formatDuration } from '../format.js'
 import { locateRun, RUNS_FOLDER } from '../locate.js'
 import { table } from '../table.js'
 import type { Terminal } from '../terminal.js'
@@ -56,14 +56,15 @@ function localTime(iso: string): string {
 }
 
 async function show(folder: string, json: boolean, terminal: Terminal): Promise<void> {
-  const { readLastMetrics, readRun, runPaths } = await import('hearth/train')
+  const { readEvents, readLastMetrics, readRun, runPaths } = await import('hearth/train')
   const { listCheckpoints, realStorage } = await import('hearth/checkpoint')
   const record = readRun(folder)
   const paths = runPaths(folder)
   const last = readLastMetrics(paths.metrics).at(-1)
   const checkpoints = await listCheckpoints(realStorage, paths.checkpoints)
+  const events = readEvents(paths.events)
   if (json) {
-    terminal.json({ folder, ...record, last, checkpoints })
+    terminal.json({ folder, ...record, last, checkpoints, events })
     return
   }
   const { bold } = terminal.colors
@@ -82,10 +83,32 @@ async function show(folder: string, json: boolean, terminal: Terminal): Promise<
       table(shown.map(([name, value]) => [name, name === 'memoryBytes' ? formatBytes(Number(value)) : String(value)])),
     )
   }
+  if (events.length > 0) {
+    terminal.print(bold('\nWhat happened to the workers'))
+    terminal.print(table(troublesOf(events)))
+  }
   terminal.print(bold('\nCheckpoints'))
   terminal.print(
     checkpoints.length === 0 ? '  none yet' : table(checkpoints.map(({ step, path }) => [`step ${step}`, path])),
   )
+}
+
+/** How often workers were lost and why, what it cost, and the goodput. */
+function troublesOf(events: readonly RunTrouble[]): string[][] {
+  const of = <Kind extends RunTrouble['kind']>(kind: Kind) =>
+    events.filter((event): event is Extract<RunTrouble, { kind: Kind }> => event.kind === kind)
+  const reasons = new Map<string, number>()
+  for (const { reason } of of('worker-lost')) reasons.set(reason, (reasons.get(reason) ?? 0) + 1)
+  const recovered = of('recovered')
+  const cost = recovered.reduce((sum, { lostSeconds }) => sum + lostSeconds, 0)
+  const notFinite = of('not-finite').length
+  const goodput = of('goodput').at(-1)
+  return [
+    ...[...reasons].map(([reason, times]) => [`lost: ${reason}`, `${times} times`]),
+    ...(recovered.length === 0 ? [] : [['steps disturbed', `${recovered.length}, at a cost of ${cost.toFixed(1)} s`]]),
+    ...(notFinite === 0 ? [] : [['gradients that were not finite', String(notFinite)]]),
+    ...(goodput ? [['goodput', `${(100 * goodput.goodput).toFixed(1)} % of ${formatDuration(goodput.seconds)}`]] : []),
+  ]
 }
 
 /** Dotted path and value of every field, as `--set` takes them. */

@@ -1,5 +1,6 @@
 // events.jsonl of a run: what went wrong, when it was noticed, what was done and what it cost; and the goodput so far.
 // A line an event, with the system's care of metrics-append-file.ts.
+import { existsSync, readFileSync } from 'node:fs'
 import type { CrewEvent } from '../cluster/index.js'
 import { AppendFile } from './metrics-append-file.js'
 
@@ -30,6 +31,19 @@ export class EventLog {
   close(): void {
     this.#file.close()
   }
+}
+
+/** The events of a run so far; a line that was torn by a crash is left out. */
+export function readEvents(path: string): (RunTrouble & { time: string })[] {
+  if (!existsSync(path)) return []
+  const lines = readFileSync(path, 'utf8').split('\n').filter(Boolean)
+  return lines.flatMap((line) => {
+    try {
+      return [JSON.parse(line) as RunTrouble & { time: string }]
+    } catch {
+      return []
+    }
+  })
 }
 
 /** What a supervisor noticed, in the words of the log. */

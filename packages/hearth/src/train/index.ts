@@ -27,4 +27,4 @@ export { type Report, type RunEvent, type RunPhase, type RunResult } from './run
 export { drill, type DrillOptions, type DrillReport } from './drill/drill.js'
 export { FAULT_MEANINGS, type FaultKind } from './drill/faults.js'
 export { type FaultRow, type Quantiles } from './drill/record.js'
-export { type RunTrouble } from './event-log.js'
+export { readEvents, type RunTrouble } from './event-log.js'
