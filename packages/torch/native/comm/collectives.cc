@@ -1,6 +1,8 @@
 // See collectives.h.
 #include "collectives.h"
 
+#include <c10/core/GradMode.h>
+
 #include <algorithm>
 #include <cstring>
 
@@ -193,7 +195,7 @@ void checkCall(const Call& call, const Place& place) {
 }
 
 std::vector<at::Tensor> runCollective(Mesh& mesh, const Place& place, const Call& call) {
-  const at::NoGradGuard noGrad;
+  const c10::NoGradGuard noGrad;
   agree(mesh, place, describe(call));
   if (call.operation == "barrier") return {};
   const at::Tensor tensor = call.tensor.detach();

@@ -1,8 +1,34 @@
 // How a group forms, and every way in which it does not: members that never come, strangers, wrong secrets.
 import { randomBytes } from 'node:crypto'
-import { connect } from 'node:net'
+import { readdirSync } from 'node:fs'
+import { connect, type Socket } from 'node:net'
 import { describe, expect, test } from 'vitest'
-import { CommError, ConfigError, ProcessGroup, RendezvousServer } from '../../src/index.js'
+import { CommError, ConfigError, ones, ProcessGroup, RendezvousServer, type Rendezvous } from '../../src/index.js'
+
+/** A directory in this process's memory; `seen` is told of every value. */
+function directory(seen: (key: string, value: Buffer) => void = () => undefined): Rendezvous {
+  const values = new Map<string, Uint8Array>()
+  const waiting = new Map<string, ((value: Uint8Array) => void)[]>()
+  return {
+    set: (key, value) => {
+      seen(key, Buffer.from(value))
+      values.set(key, value)
+      for (const resolve of waiting.get(key) ?? []) resolve(value)
+      return Promise.resolve()
+    },
+    get: (key) =>
+      new Promise((resolve) => {
+        const known = values.get(key)
+        if (known !== undefined) resolve(known)
+        else waiting.set(key, [...(waiting.get(key) ?? []), resolve])
+      }),
+    close: () => undefined,
+  }
+}
+
+/** Both members of a group in this process. */
+const pair = (store: Rendezvous, generation = 0) =>
+  Promise.all([0, 1].map((rank) => ProcessGroup.join({ store, rank, size: 2, timeoutSeconds: 5, generation })))
 
 describe.runIf(ProcessGroup.available)('joining a group', () => {
   const secret = randomBytes(32).toString('hex')
@@ -56,6 +82,48 @@ describe.runIf(ProcessGroup.available)('joining a group', () => {
     const stranger = connect(server.port, '127.0.0.1', () => stranger.write(randomBytes(4096)))
     await new Promise((closed) => stranger.on('error', closed).on('close', closed))
     server.close()
+  })
+
+  test('is not disturbed by strangers at the ports of its members', async () => {
+    const strangers: Socket[] = []
+    const store = directory((_, value) => {
+      // An address with its token: family, port, ... as the system writes them.
+      if (value.length < 100) return
+      for (const said of [randomBytes(32), randomBytes(3), randomBytes(100_000), Buffer.alloc(0)]) {
+        const stranger = connect(value.readUInt16BE(2), '127.0.0.1', () => stranger.write(said))
+        strangers.push(stranger.on('error', () => undefined))
+      }
+    })
+    const groups = await pair(store)
+    expect(strangers).toHaveLength(8)
+    const sums = await Promise.all(
+      groups.map(async (group) => {
+        const x = ones([5])
+        await group.allReduce(x)
+        return x.toArray()
+      }),
+    )
+    expect(sums).toEqual([Array(5).fill(2), Array(5).fill(2)])
+    await Promise.all(groups.map((group) => group.leave()))
+    for (const stranger of strangers) stranger.destroy()
+  })
+
+  test('again and again leaves no threads and no connections behind, however the group ends', async () => {
+    const count = () => ['task', 'fd'].map((kind) => readdirSync(`/proc/self/${kind}`).length)
+    const store = directory()
+    const once = async (generation: number) => {
+      const [first, second] = await pair(store, generation)
+      const failures = [first, second].map((group) => group!.allReduce(ones([1000])).catch(() => undefined))
+      if (generation % 3 === 0) first!.abort()
+      await Promise.all(failures)
+      if (generation % 3 === 1) void first!.barrier().catch(() => undefined)
+      await Promise.all([first!.leave(), second!.leave()])
+    }
+    for (let generation = 0; generation < 3; generation++) await once(generation)
+    const before = count()
+    for (let generation = 3; generation < 21; generation++) await once(generation)
+    const after = count()
+    after.forEach((number, i) => expect(number - before[i]!).toBeLessThanOrEqual(2))
   })
 
   test('refuses a rank that is taken, another size, and a generation that is over', async () => {
