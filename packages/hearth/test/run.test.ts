@@ -291,6 +291,33 @@ describe('mistakes are told before anything is made', () => {
     expect(existsSync(dir)).toBe(false)
   })
 
+  test('tokens that are damaged, with what helps; made once more, the bits are the same', async () => {
+    const dir = await stoppedAt('damaged-tokens', 4)
+    const tokens = join(dir, 'tokens/0')
+    writeFileSync(join(tokens, 'train-00000.bin'), 'torn')
+    await expect(resumeRun(dir)).rejects.toThrow(/tokens of this run are damaged[^]*rm -r .*tokens\/0, and resume/)
+    rmSync(tokens, { recursive: true })
+    await resumeRun(dir)
+    expect(weightsHash(dir)).toBe(weightsHash(join(root, 'whole')))
+  })
+
+  test('sources that changed after the tokens were lost, and a tokenizer that is another', async () => {
+    const dir = await stoppedAt('other-sources', 4)
+    const before = readFileSync(texts)
+    try {
+      writeFileSync(texts, readFileSync(texts, 'utf8').replaceAll('ember', 'timber'))
+      rmSync(join(dir, 'tokenizer'), { recursive: true })
+      await expect(resumeRun(dir)).rejects.toThrow(/made by another tokenizer/)
+      rmSync(join(dir, 'tokens'), { recursive: true })
+      await expect(resumeRun(dir)).rejects.toThrow(/not those that it was trained on/)
+    } finally {
+      writeFileSync(texts, before)
+    }
+    for (const name of ['tokenizer', 'tokens']) rmSync(join(dir, name), { recursive: true })
+    await resumeRun(dir)
+    expect(weightsHash(dir)).toBe(weightsHash(join(root, 'whole')))
+  })
+
   test('a configuration that was changed under a run', async () => {
     const dir = await stoppedAt('changed', 4)
     const path = runPaths(dir).config

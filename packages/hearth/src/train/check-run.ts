@@ -1,8 +1,10 @@
 // What can be wrong with a run is found before any work starts, and all of it is said together.
-import { ConfigError, cudaDeviceCount } from '@hearth/torch'
+import { ConfigError, cudaDeviceCount, DataError } from '@hearth/torch'
+import { listCheckpoints, realStorage } from '../checkpoint/index.js'
 import type { RunConfig } from './config.js'
 import { allOrMistakes } from './mistakes.js'
 import { optimizerOf, scheduleOf } from './optimizer.js'
+import type { Run } from './run-folder.js'
 import { checkModel } from './run-model.js'
 import { partsOf } from './shares.js'
 import { checkTextSources } from './text-data.js'
@@ -26,6 +28,20 @@ export function checkDevice({ device }: RunConfig): void {
     throw new ConfigError('configuration', [
       { path: 'device', message: `${device} is not there: this libtorch sees ${found} GPUs` },
     ])
+}
+
+/**
+ * Notes which tokens a run trains on, and holds it to them once there is a checkpoint.
+ * @throws DataError when they are others
+ */
+export async function keepData(run: Run<RunConfig>, hash: string): Promise<void> {
+  const { data } = run.record
+  if (data === hash) return
+  if (data !== undefined && (await listCheckpoints(realStorage, run.paths.checkpoints)).length > 0)
+    throw new DataError(`the tokens of ${run.folder} are not those that it was trained on: its bits would change`, {
+      remedy: 'put back the sources as they were, and the tokens; or start a new run',
+    })
+  run.change({ data: hash })
 }
 
 /** @throws ConfigError when that many workers cannot share a step of this run */

@@ -32,6 +32,8 @@ export interface RunRecord<Config> {
   config: Config
   /** What was changed on the way, in its order. */
   changes?: readonly RunChange[]
+  /** Names the tokens that were trained on; not there before they are made. */
+  data?: string
 }
 
 /** What status.json holds; a process that is killed leaves `running` behind. */
@@ -90,11 +92,11 @@ export class Run<Config = Json> {
   }
 
   /**
-   * Writes a changed configuration down, in place of the one before or not at all.
+   * Writes a changed record down, in place of the one before or not at all.
    * @throws HearthError when the disk refuses
    */
-  change(config: Config, changes: readonly RunChange[]): void {
-    const record = { ...this.#record, config, changes }
+  change(changed: Partial<Pick<RunRecord<Config>, 'config' | 'changes' | 'data'>>): void {
+    const record = { ...this.#record, ...changed }
     told(`the configuration of the run ${this.folder} cannot be changed`, () => writeJson(this.paths.config, record))
     this.#record = record
   }

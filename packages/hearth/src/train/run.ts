@@ -15,7 +15,7 @@ import type { Report, RunResult } from './run-events.js'
 import { createRun, openRun, readRun, runPaths, type Run, type RunRecord } from './run-folder.js'
 import type { RunLog } from './run-folder-log.js'
 import { saveAtLast } from './last-save.js'
-import { checkDevice, checkWorkers, findMistakes } from './check-run.js'
+import { checkDevice, checkWorkers, findMistakes, keepData } from './check-run.js'
 import { scheduleOf } from './optimizer.js'
 import { Session } from './session.js'
 import { explained } from './system-errors.js'
@@ -104,7 +104,7 @@ function applyChange(run: Run<RunConfig>, { config, change }: ChangedConfig, rep
     rmSync(kept, { recursive: true, force: true })
     renameSync(model, kept)
   }
-  run.change(config, withChange(changesOf(run.record, run.paths.config), change))
+  run.change({ config, changes: withChange(changesOf(run.record, run.paths.config), change) })
   const learningRates = [before, config].map((each) => scheduleOf(each)(change.step)) as [number, number]
   report?.({ kind: 'change', change, learningRates })
 }
@@ -114,6 +114,7 @@ async function train(run: Run<RunConfig>, options: RunOptions): Promise<RunResul
   const { report = () => undefined, signal } = options
   const data = await unlessStopped(signal, () => prepareText(config, run.folder, { report, ...(signal && { signal }) }))
   if (data === undefined) return { dir: run.folder, of: config.steps, step: 0, stopped: true }
+  await keepData(run, data.hash)
   report({ kind: 'phase', phase: 'model' })
   const dtype = computeDtype(config)
   const engine = await openEngine({ run, data, dtype, report, ...options.drill }, options.workers)

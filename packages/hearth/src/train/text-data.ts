@@ -2,7 +2,8 @@
 // What is there already is reused, so that resuming costs nothing and never depends on the sources again.
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { ConfigError } from '@hearth/torch'
+import { ConfigError, DataError, HearthError } from '@hearth/torch'
+import { sha256 } from '../checkpoint/index.js'
 import {
   checkDocuments,
   createLoader,
@@ -10,10 +11,12 @@ import {
   isHeldOut,
   prepareTokens,
   readDocuments,
+  readManifest,
   Tokenizer,
   TokenShards,
   trainByteLevelBpe,
   type TextBatch,
+  type TokenManifest,
 } from '../data/index.js'
 import type { RunConfig } from './config.js'
 import { allOrMistakes } from './mistakes.js'
@@ -26,6 +29,8 @@ export interface TextData {
   /** Each held-out token once, in order. */
   heldOut(): Iterable<TextBatch>
   heldOutTokens: number
+  /** Names the tokens that are trained on. */
+  hash: string
   /** Bytes of held-out text for each of its tokens; undefined when nothing is held out. */
   bytesPerToken: number | undefined
 }
@@ -82,10 +87,18 @@ export async function prepareText(config: RunConfig, folder: string, options: Pr
     *heldOut() {
       for (const shards of heldOut) yield* heldOutBatches(shards, sizes)
     },
+    hash: sha256(Buffer.from(JSON.stringify(train.map(({ manifest }) => contentsOf(manifest))))),
     heldOutTokens: total('tokens'),
     bytesPerToken: heldOut.length === 0 ? undefined : total('textBytes') / total('tokens'),
   }
 }
+
+/** What the tokens are, wherever they came from. */
+const contentsOf = ({ dtype, tokenizer, splits }: TokenManifest) => ({
+  dtype,
+  tokenizer,
+  tokens: splits.train.shards.map((shard) => shard.sha256),
+})
 
 /** Its share as configured; by its number of tokens when it is not. */
 function weightOf(config: RunConfig, index: number): { weight?: number } {
@@ -142,7 +155,10 @@ async function tokensOf(
   const { path, textColumn, heldOutFraction = config.data.heldOutFraction } = config.data.sources[index]!
   const outDir = join(config.data.folder ?? join(folder, 'tokens'), String(index))
   // A folder of the run's own is what the run was trained on, whatever became of the sources.
-  if (config.data.folder === undefined && existsSync(join(outDir, 'manifest.json'))) return outDir
+  if (config.data.folder === undefined && existsSync(join(outDir, 'manifest.json'))) {
+    await checkOwnTokens(outDir, tokenizer)
+    return outDir
+  }
   report({ kind: 'phase', phase: 'tokens', detail: path })
   await prepareTokens({
     sources: [path],
@@ -155,4 +171,17 @@ async function tokensOf(
     ...(signal && { signal }),
   })
   return outDir
+}
+
+/** @throws DataError when the tokens of a run are damaged, or are not of its tokenizer */
+async function checkOwnTokens(folder: string, tokenizer: Tokenizer): Promise<void> {
+  const remedy = `rm -r ${folder}, and resume: they are made once more, from sources that must be as they were`
+  const manifest = await readManifest(folder).catch((cause: unknown) => {
+    if (!(cause instanceof HearthError)) throw cause
+    throw new DataError(`the tokens of this run are damaged: ${cause.message.split('\n')[0]!}`, { cause, remedy })
+  })
+  if (manifest.tokenizer !== tokenizer.hash)
+    throw new DataError(`${folder}: these tokens were made by another tokenizer than the run has now`, {
+      remedy: 'put back the tokenizer of the run, or start a new one',
+    })
 }
