@@ -70,5 +70,6 @@ test('doctor says what was found and measures it', async () => {
   for (const name of ['matmulFloat32', 'matmulBfloat16', 'memoryRead', 'operatorCall']) {
     expect(measured![name], name).toBeGreaterThan(0)
   }
+  for (const peak of ['peakFloat32', 'peakBfloat16']) expect(measured![peak], peak).toBeGreaterThanOrEqual(0)
   expect(['float32', 'bfloat16']).toContain(dtype)
 })

@@ -57,9 +57,10 @@ function print({ machine, engine, measured, dtype, advice }: Examination, termin
     ['threads', `${engine.threads} an operator`],
     ['GPUs', engine.cudaDevices === 0 ? 'none' : `${engine.cudaDevices} (CUDA)`],
   ]
+  const ofPeak = (peak: number) => (peak > 0 ? ` of ${peak.toFixed(0)} fed from the first cache` : '')
   const figures: [string, string][] = [
-    ['fp32 matmul', `${measured.matmulFloat32.toFixed(0)} GFLOP/s`],
-    ['bf16 matmul', `${measured.matmulBfloat16.toFixed(0)} GFLOP/s, ${bf16}`],
+    ['fp32 matmul', `${measured.matmulFloat32.toFixed(0)} GFLOP/s${ofPeak(measured.peakFloat32)}`],
+    ['bf16 matmul', `${measured.matmulBfloat16.toFixed(0)} GFLOP/s${ofPeak(measured.peakBfloat16)}, ${bf16}`],
     ['memory read', `${measured.memoryRead.toFixed(1)} GB/s`],
     ['operator call', `${measured.operatorCall.toFixed(2)} µs`],
   ]

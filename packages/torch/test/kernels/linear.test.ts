@@ -155,3 +155,9 @@ test('operands that do not fit are refused with all shapes', () => {
   expect(() => linear(zeros([2, 3]), zeros([5, 3]), undefined, zeros([2, 4]))).toThrow(/\[2, 5\].*\[2, 4\]/)
   expect(() => linear(zeros([2, 3]), zeros([5, 3]), undefined, undefined, 'relu')).toThrow(/gelu_tanh.*'relu'/)
 })
+
+test('the form of products has a name and, fed from the first cache, a rate', () => {
+  expect(['floats', 'pairs', 'amx', 'emulated', 'library']).toContain(call('hearth::product_form', 'bfloat16'))
+  expect(call('hearth::measure_peak', 'float32', 'floats', 0.01)).toBeGreaterThan(0.1)
+  expect(() => call('hearth::product_form', 'float64')).toThrow(/float32 or bfloat16.*'float64'/)
+})
