@@ -69,7 +69,13 @@ for (const dtype of dtypes) {
   }
 }
 printTable(['GFLOP/s', 'ours', 'library', 'ours / library', 'peak', '% of peak'], table)
-writeResult('gemm', { rows, clock: values.clock, form: call('hearth::product_form', 'bfloat16'), threads: numThreads(), ...results })
+writeResult('gemm', {
+  rows,
+  clock: values.clock,
+  form: call('hearth::product_form', 'bfloat16'),
+  threads: numThreads(),
+  ...results,
+})
 
 async function measure(dtype: DType, family: string, width: number, out: number): Promise<void> {
   const [x, weight, upstream] = [randn([rows, width]), randn([out, width]), randn([rows, out])].map((t) => t.to(dtype))

@@ -1,7 +1,7 @@
 // See choice.h. float32 is multiplied by vectors of our own though OpenBLAS is 3 to 5 % faster with one thread on Zen 3
-// (bench/kernels/gemm.bench.ts): its sums have other bits with two threads than with one. For bfloat16: AMX where processor and system have it, then vdpbf16ps, then widening to float32; on
-// processors without AVX2 the library. A form that no machine of ours could run is compared with another one on a small
-// product before it is trusted.
+// (bench/kernels/gemm.bench.ts): its sums have other bits with two threads than with one. For bfloat16: AMX where processor
+// and system have it, then vdpbf16ps, then widening to float32; on processors without AVX2 the library. A form that no
+// machine of ours could run is compared with the library on a small product before it is trusted.
 #include "kernels/gemm/choice.h"
 
 #if defined(__linux__) && defined(__x86_64__)
