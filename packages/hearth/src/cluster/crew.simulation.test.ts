@@ -51,13 +51,16 @@ function simulate(seed: number): number {
     return crew.left(place, reason, now)
   }
 
-  const work = (place: Place, ticket: number, task: number) => {
+  const work = (place: Place, ticket: number, task: number): void => {
     check(alive.has(place), 'a task for a worker that is not there')
     for (const other of alive.values()) check(other.task !== task, 'one task twice')
     const process = alive.get(place)!
     process.task = task
     const luck = random()
-    if (luck < faultRate / 2) return later(random(), () => end(place, process, 'killed'))
+    if (luck < faultRate / 2) {
+      later(random(), () => end(place, process, 'killed'))
+      return
+    }
     if (luck < faultRate) return // hangs: only a deadline ends it
     later(0.1 + random(), () => {
       if (alive.get(place) !== process) return []
