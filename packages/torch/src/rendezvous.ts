@@ -162,7 +162,7 @@ const isTemporary = (error: NodeJS.ErrnoException) =>
   ['ECONNREFUSED', 'ECONNRESET', 'ETIMEDOUT'].includes(error.code ?? '')
 
 function inWords(cause: NodeJS.ErrnoException, { host, port }: RendezvousAddress): HearthError {
-  const refused = /ERR_SSL_\w*(MAC|DECRYPT|PSK|HANDSHAKE_FAILURE)/.test(cause.code ?? '')
+  const refused = /^ERR_SSL_.*(MAC|DECRYPT|PSK|HANDSHAKE_FAILURE)/.test(cause.code ?? '')
   const message = refused ? 'it has another secret' : cause.message
   const remedy = refused
     ? 'give all members of a run, and the one who serves its rendezvous, the same secret'
