@@ -54,17 +54,18 @@ export function troubleOf(event: CrewEvent): RunTrouble {
   return { kind: 'task-failed', worker, ...rest } as RunTrouble
 }
 
-/** Share of the time that went into steps which were kept: the time of an undisturbed step for each, over all of it. */
+/**
+ * Share of the time that went into steps which count: all of an undisturbed step, and of one in which a worker was lost
+ * as much as such a step usually takes.
+ */
 export class Goodput {
   readonly #undisturbed: number[] = []
-  #steps = 0
-  #seconds = 0
+  readonly #disturbed: number[] = []
 
   /** @param disturbed whether a worker was lost in this step */
   add(seconds: number, disturbed: boolean): void {
-    this.#steps++
-    this.#seconds += seconds
-    if (!disturbed) this.#undisturbed.push(seconds)
+    if (disturbed) this.#disturbed.push(seconds)
+    else this.#undisturbed.push(seconds)
   }
 
   /** Seconds of an undisturbed step: the median; undefined before there was one. */
@@ -73,8 +74,12 @@ export class Goodput {
   }
 
   get value(): { goodput: number; steps: number; seconds: number } {
-    const usual = this.usual ?? 0
-    const good = Math.min(1, (usual * this.#steps) / Math.max(this.#seconds, 1e-9))
-    return { goodput: good, steps: this.#steps, seconds: this.#seconds }
+    const calm = sum(this.#undisturbed)
+    const good = calm + sum(this.#disturbed.map((seconds) => Math.min(seconds, this.usual ?? 0)))
+    const seconds = calm + sum(this.#disturbed)
+    const steps = this.#undisturbed.length + this.#disturbed.length
+    return { goodput: seconds === 0 ? 1 : good / seconds, steps, seconds }
   }
 }
+
+const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0)

@@ -22,6 +22,7 @@ import { explained } from './system-errors.js'
 import { SupervisedSession, type SupervisedOptions } from './supervised-session.js'
 import type { Engine } from './engine.js'
 import { prepareText } from './text-data.js'
+import { findStateFolder } from './state-folder.js'
 import type { Step } from './trainer.js'
 
 /** Writes a text in the model's voice; given by the caller, because generation builds on training, not the other way. */
@@ -125,8 +126,9 @@ async function train(run: Run<RunConfig>, options: RunOptions): Promise<RunResul
   }
 }
 
-/** Workers under a supervisor when a number of them is given; else this process. */
-async function openEngine(options: Omit<SupervisedOptions, 'workers'>, workers: number | undefined): Promise<Engine> {
+/** Workers under a supervisor when a number of them is given, or some left a state that is ahead; else this process. */
+async function openEngine(options: Omit<SupervisedOptions, 'workers'>, asked: number | undefined): Promise<Engine> {
+  const workers = asked ?? (findStateFolder(options.run.folder) === undefined ? undefined : 1)
   if (workers !== undefined) return await SupervisedSession.open({ ...options, workers })
   const session = new Session(options.run, options.data, options.dtype, options.report)
   await session.restore()

@@ -158,7 +158,8 @@ export class SupervisedSession implements Engine {
   async close(): Promise<void> {
     await this.#copy?.done.catch(() => undefined)
     await Promise.all([this.#supervisor.stop(), this.#saver.stop()])
-    this.#log.write({ kind: 'goodput', step: this.step, ...this.#goodput.value })
+    const goodput = this.#goodput.value
+    if (goodput.steps > 0) this.#log.write({ kind: 'goodput', step: this.step, ...goodput })
     this.#log.close()
     const durable = this.step === this.#savedStep
     this.#prepared.close()

@@ -40,7 +40,8 @@ export async function prepareState(options: SupervisedOptions): Promise<Prepared
   const { run, data, dtype, report, workers } = options
   const { config } = run
   const parts = partsOf(config.slots, workers).length
-  const hash = configHash(config)
+  // A run of the same name and configuration that was removed may have left a state too.
+  const hash = `${configHash(config)} ${run.record.createdAt}`
   const session = new Session(run, data, dtype, report)
   await session.restore()
   const { tensors, step } = session.trainer.state
