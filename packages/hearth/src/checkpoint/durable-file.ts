@@ -10,6 +10,8 @@ export interface Written {
   blocks: string[]
 }
 
+type Blocks = Iterable<Uint8Array> | AsyncIterable<Uint8Array>
+
 /**
  * Writes blocks to a new file and brings it to disk. Each block is hashed while the one before it is being written.
  * A file whose fsync fails is dropped and written anew, once: its pages are marked clean although they never reached
@@ -17,11 +19,7 @@ export interface Written {
  * @param blocks called once for each attempt
  * @throws the system's error; the file may be left behind
  */
-export async function writeDurably(
-  storage: Storage,
-  path: string,
-  blocks: () => Iterable<Uint8Array>,
-): Promise<Written> {
+export async function writeDurably(storage: Storage, path: string, blocks: () => Blocks): Promise<Written> {
   const first = await attempt(storage, path, blocks)
   if (first.failedFsync === undefined) return first.written
   await storage.unlink(path)
@@ -35,7 +33,7 @@ interface Attempt {
   failedFsync?: { error: unknown }
 }
 
-async function attempt(storage: Storage, path: string, blocks: () => Iterable<Uint8Array>): Promise<Attempt> {
+async function attempt(storage: Storage, path: string, blocks: () => Blocks): Promise<Attempt> {
   const file = await storage.create(path)
   try {
     const written = await writeBlocks(file, blocks())
@@ -50,11 +48,11 @@ async function attempt(storage: Storage, path: string, blocks: () => Iterable<Ui
   }
 }
 
-async function writeBlocks(file: WritableFile, blocks: Iterable<Uint8Array>): Promise<Written> {
+async function writeBlocks(file: WritableFile, blocks: Blocks): Promise<Written> {
   const written: Written = { bytes: 0, blocks: [] }
   let pending = Promise.resolve()
   try {
-    for (const block of blocks) {
+    for await (const block of blocks) {
       written.blocks.push(sha256(block))
       written.bytes += block.length
       await pending

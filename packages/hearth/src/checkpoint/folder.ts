@@ -1,6 +1,6 @@
 // The folder that holds a run's checkpoints: which names mean what, which checkpoints there are, and what crashes and
 // pruning left behind. Not here: whether a checkpoint is whole (verify.ts).
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { CheckpointError } from '@hearth/torch'
 import { errorCode } from './storage.js'
 import type { Storage } from './storage.js'
@@ -34,19 +34,35 @@ export async function listCheckpoints(storage: Storage, dir: string): Promise<Ch
     if (errorCode(cause) === undefined) throw cause
     throw new CheckpointError(`the checkpoints in ${dir} cannot be listed: ${(cause as Error).message}`, { cause })
   })
-  const found = (names ?? []).flatMap((name) => {
+  return checkpointsNamed(names ?? []).map((found) => ({ ...found, path: join(dir, found.path) }))
+}
+
+/** Those of some names that are a checkpoint's, newest first; `path` is the name. */
+export function checkpointsNamed(names: readonly string[]): CheckpointName[] {
+  const found = names.flatMap((name) => {
     const [, step, revision = '1'] = COMPLETE.exec(name) ?? []
-    return step === undefined ? [] : [{ path: join(dir, name), step: Number(step), revision: Number(revision) }]
+    return step === undefined ? [] : [{ path: name, step: Number(step), revision: Number(revision) }]
   })
   return found.sort((a, b) => b.step - a.step || b.revision - a.revision)
+}
+
+/** The name of a checkpoint's folder. */
+export const checkpointName = (step: number, revision: number): string =>
+  `step-${String(step).padStart(8, '0')}${revision === 1 ? '' : `-${revision}`}`
+
+/** Makes a folder and those above it. A folder is as durable as its name in the folder above it. */
+export async function makeDurableFolder(storage: Storage, dir: string): Promise<void> {
+  if ((await storage.list(dir)) !== undefined) return
+  await makeDurableFolder(storage, dirname(dir))
+  await storage.makeFolder(dir)
+  await storage.fsyncFolder(dirname(dir))
 }
 
 /** A name for a checkpoint of this step that no other has. */
 export async function freeName(storage: Storage, dir: string, step: number): Promise<CheckpointName> {
   const taken = (await listCheckpoints(storage, dir)).find((checkpoint) => checkpoint.step === step)
   const revision = (taken?.revision ?? 0) + 1
-  const name = `step-${String(step).padStart(8, '0')}`
-  return { path: join(dir, revision === 1 ? name : `${name}-${revision}`), step, revision }
+  return { path: join(dir, checkpointName(step, revision)), step, revision }
 }
 
 /** Removes what a crash, or an interrupted pruning, left behind. What cannot be removed now is left for the next time. */

@@ -1,4 +1,10 @@
 // hearth/checkpoint: durable checkpoints. Saved so that nothing acknowledged is ever lost, verified whole before use.
+export { copyCheckpoint, listCopies, type CopiedCheckpoint, type CopyOptions } from './copies/copies.js'
+export { fetchNewest, type FetchedCheckpoint, type FetchOptions } from './copies/fetch.js'
+export { folderStore } from './copies/folder-store.js'
+export { insidePlace, isS3, openPlace, placeProblem, type Place } from './copies/place.js'
+export { type S3Patience } from './copies/s3-store.js'
+export { fileOf, readWhole, type CopyStore, type FileToStore, type StoredFile } from './copies/store.js'
 export { listCheckpoints, type CheckpointName } from './folder.js'
 export {
   findLatest,

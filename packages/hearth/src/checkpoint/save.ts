@@ -1,11 +1,11 @@
 // Saving a checkpoint so that a crash, a power cut or a full disk at any instant loses nothing that was acknowledged:
 // shards, manifest, fsync of each, fsync of the folder, rename, fsync of the folder above; only then does the call
 // return. Not here: what the state is, when to save it and what to do when it fails, which is the trainer's.
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { CheckpointError } from '@hearth/torch'
 import type { Tensor } from '@hearth/torch'
 import { writeDurably } from './durable-file.js'
-import { freeName, partialOf, removeCheckpointFolder, removeLeftovers } from './folder.js'
+import { freeName, makeDurableFolder, partialOf, removeCheckpointFolder, removeLeftovers } from './folder.js'
 import type { CheckpointName } from './folder.js'
 import { BLOCK_BYTES, FORMAT, MANIFEST_FILE, VERSION, formatManifest } from './manifest.js'
 import type { Json, Manifest, ShardRecord } from './manifest.js'
@@ -77,14 +77,6 @@ export async function saveCheckpoint(storage: Storage, dir: string, state: Check
 function checkStep(step: number): void {
   if (Number.isSafeInteger(step) && step >= 0 && step < 1e15) return
   throw new CheckpointError(`a checkpoint's step must be an integer from 0 to 10^15 - 1: got ${step}`)
-}
-
-// A folder is as durable as its name in the folder above it.
-async function makeDurableFolder(storage: Storage, dir: string): Promise<void> {
-  if ((await storage.list(dir)) !== undefined) return
-  await makeDurableFolder(storage, dirname(dir))
-  await storage.makeFolder(dir)
-  await storage.fsyncFolder(dirname(dir))
 }
 
 /** Runs `write` on a new folder; when it fails, takes away what it wrote as far as the disk lets it. */

@@ -7,6 +7,9 @@ import type { Manifest, ShardRecord } from './manifest.js'
 import { errorCode } from './storage.js'
 import type { ReadableFile, Storage } from './storage.js'
 
+/** Files that can be opened by their path. */
+type Readable = Pick<Storage, 'open'>
+
 /** What was found in a checkpoint. */
 export interface Verification {
   /** Each a sentence that names the file; empty when the checkpoint is whole. */
@@ -22,7 +25,7 @@ export interface Verification {
  * @example
  * const { problems } = await verifyCheckpoint(realStorage, 'runs/spark/checkpoints/step-00000420')
  */
-export async function verifyCheckpoint(storage: Storage, path: string): Promise<Verification> {
+export async function verifyCheckpoint(storage: Readable, path: string): Promise<Verification> {
   const parsed = await readManifest(storage, path)
   if (typeof parsed === 'string') return { problems: [parsed] }
   const { manifest, hash } = parsed
@@ -40,7 +43,7 @@ export async function verifyCheckpoint(storage: Storage, path: string): Promise<
 // A manifest of this size describes a petabyte; more is not read into memory.
 const MAX_MANIFEST_BYTES = 2 ** 28
 
-async function readManifest(storage: Storage, path: string): Promise<ReturnType<typeof parseManifest> | string> {
+async function readManifest(storage: Readable, path: string): Promise<ReturnType<typeof parseManifest> | string> {
   try {
     return await withFile(storage, join(path, MANIFEST_FILE), async (file) => {
       if (file.size > MAX_MANIFEST_BYTES) throw new FormatError(`${MANIFEST_FILE} has ${file.size} bytes`)
@@ -55,7 +58,7 @@ async function readManifest(storage: Storage, path: string): Promise<ReturnType<
 }
 
 async function verifyShard(
-  storage: Storage,
+  storage: Readable,
   path: string,
   shard: ShardRecord,
   blockBytes: number,
@@ -104,7 +107,7 @@ async function readFully(file: ReadableFile, into: Uint8Array, position: number)
   return filled
 }
 
-async function withFile<T>(storage: Storage, path: string, use: (file: ReadableFile) => Promise<T>): Promise<T> {
+async function withFile<T>(storage: Readable, path: string, use: (file: ReadableFile) => Promise<T>): Promise<T> {
   const file = await storage.open(path)
   try {
     return await use(file)
