@@ -15,10 +15,12 @@ const PHASES: Record<PhaseEvent['phase'], string> = {
   data: 'Reading the data',
   tokenizer: 'Training the tokenizer',
   tokens: 'Writing tokens',
+  fetching: 'Bringing back a copy',
   model: 'Building the model',
   training: 'Training',
   evaluating: 'Measuring on held-out text',
   checkpoint: 'Saving a checkpoint',
+  copying: 'Copying the checkpoint',
   export: 'Writing the model',
 }
 const SECONDS_BETWEEN_LINES = 5
@@ -64,6 +66,13 @@ export class Progress {
       case 'checkpoint':
         if (this.#status === undefined)
           this.note(`  step ${event.step}: saved ${shortPath(event.path)} in ${event.seconds.toFixed(1)} s`)
+        break
+      case 'copied':
+        if (this.#status === undefined)
+          this.note(`  step ${event.step}: copied to ${event.to} in ${event.seconds.toFixed(1)} s`)
+        break
+      case 'fetched':
+        this.note(`Brought back step ${event.step}, from ${event.from}`)
         break
       case 'change':
         for (const line of changeLines(event)) this.note(line)

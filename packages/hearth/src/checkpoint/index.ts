@@ -4,7 +4,7 @@ export { fetchNewest, type FetchedCheckpoint, type FetchOptions } from './copies
 export { folderStore } from './copies/folder-store.js'
 export { insidePlace, isS3, openPlace, placeProblem, type Place } from './copies/place.js'
 export { type S3Patience } from './copies/s3-store.js'
-export { fileOf, readWhole, type CopyStore, type FileToStore, type StoredFile } from './copies/store.js'
+export { copyFile, fileOf, readWhole, type CopyStore, type FileToStore, type StoredFile } from './copies/store.js'
 export { listCheckpoints, type CheckpointName } from './folder.js'
 export {
   findLatest,
@@ -18,7 +18,7 @@ export {
 export { sha256, type Json, type Manifest, type ShardRecord } from './manifest.js'
 export { prune, type Retention } from './prune.js'
 export { saveCheckpoint, type CheckpointState, type SavedCheckpoint } from './save.js'
-export { realStorage, type ReadableFile, type Storage, type WritableFile } from './storage.js'
+export { errorCode, realStorage, type ReadableFile, type Storage, type WritableFile } from './storage.js'
 export { verifyCheckpoint, type Verification } from './verify.js'
 export { StateFile, type CreateStateFile } from './state-file/state-file.js'
 export { type Committed } from './state-file/header.js'

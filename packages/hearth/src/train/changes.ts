@@ -30,7 +30,7 @@ export function changesOf(record: { changes?: unknown }, where: string): RunChan
 }
 
 // How often a run is looked at, and how long it lasts, does not decide what its steps were.
-const CHANGEABLE = ['steps', 'every', 'keepCheckpoints', 'evaluateTokens', 'name', 'samplePrompt']
+const CHANGEABLE = ['steps', 'every', 'keepCheckpoints', 'evaluateTokens', 'name', 'samplePrompt', 'copies']
 const isChangeable = (path: string): boolean => CHANGEABLE.includes(path.split('.')[0]!)
 
 /** Names everything that decides the bits of steps already done: a checkpoint of another configuration is refused. */

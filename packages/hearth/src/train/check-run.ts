@@ -2,6 +2,7 @@
 import { ConfigError, cudaDeviceCount, DataError } from '@hearth/torch'
 import { listCheckpoints, realStorage } from '../checkpoint/index.js'
 import type { RunConfig } from './config.js'
+import { checkPlaces } from './copies/check-places.js'
 import { allOrMistakes } from './mistakes.js'
 import { optimizerOf, scheduleOf } from './optimizer.js'
 import type { Run } from './run-folder.js'
@@ -18,6 +19,7 @@ export function findMistakes(config: RunConfig, workers: number | undefined): Pr
     () => optimizerOf(config, 'float32'),
     () => scheduleOf(config),
     () => checkWorkers(config, workers),
+    () => checkPlaces(config),
   ])
 }
 

@@ -3,6 +3,7 @@
 import { ConfigError, type ConfigIssue } from '@hearth/torch'
 import { distance } from 'fastest-levenshtein'
 import { z } from 'zod'
+import { insidePlace, isS3, placeProblem } from '../checkpoint/index.js'
 
 const positiveInteger = z.int().positive()
 // Of which a step makes tensors.
@@ -78,6 +79,28 @@ const every = z.strictObject({
   sample: z.int().min(0).default(0).describe('steps between written samples; 0 for none'),
 })
 
+const copy = z.strictObject({
+  to: z
+    .string()
+    .min(1)
+    .describe(
+      'a folder on another disk, or s3://bucket/prefix: the run gets a folder of its name in it. Credentials come from the environment or ~/.aws alone',
+    ),
+  endpoint: z
+    .url({ protocol: /^https?$/, error: 'expected the address of a server, as https://minio.example:9000' })
+    .optional()
+    .describe('address of a server that speaks S3; that of AWS when it is not given'),
+  region: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('region of the bucket; that of AWS_REGION or ~/.aws when it is not given'),
+  readBack: z
+    .boolean()
+    .default(true)
+    .describe('read each copy back and compare it before it counts; without it only the checksums of the client do'),
+})
+
 /** The schema of a run's configuration. Every field has a description: the documentation is made from them. */
 export const runConfigSchema = z.strictObject({
   name: z
@@ -112,6 +135,7 @@ export const runConfigSchema = z.strictObject({
   schedule: schedule.default(schedule.parse({})),
   every: every.default(every.parse({})),
   keepCheckpoints: positiveInteger.default(2).describe('durable checkpoints that are kept'),
+  copies: z.array(copy).default([]).describe('where durable checkpoints are copied to as well'),
   evaluateTokens: positiveInteger
     .default(65536)
     .describe('held-out tokens that a measurement reads during training; all of them at the end'),
@@ -137,6 +161,14 @@ export function resolveConfig(input: unknown, where = 'configuration'): RunConfi
 function crossChecks(config: RunConfig): ConfigIssue[] {
   const issues: ConfigIssue[] = []
   const say = (path: string, message: string) => issues.push({ path, message })
+  for (const [index, { to, endpoint }] of config.copies.entries()) {
+    const problem = placeProblem(to) ?? placeProblem(insidePlace({ to }, config.name).to)
+    if (problem !== undefined) say(`copies.${index}.to`, problem)
+    if (endpoint !== undefined && !isS3(to)) say(`copies.${index}.endpoint`, 'is for s3://bucket/prefix alone')
+    if (endpoint !== undefined && /\/\/[^/]*@/.test(endpoint))
+      say(`copies.${index}.endpoint`, 'holds a name or password: credentials come from the environment or ~/.aws')
+    if (config.copies.findIndex((copy) => copy.to === to) < index) say(`copies.${index}.to`, `${to} is named twice`)
+  }
   // Without weights a source counts by its tokens: a scale that weights of one's own do not share.
   const weighed = config.data.sources.filter(({ weight }) => weight !== undefined).length
   if (weighed > 0 && weighed < config.data.sources.length)

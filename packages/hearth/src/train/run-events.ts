@@ -4,7 +4,17 @@ import type { RunTrouble } from './event-log.js'
 import type { HeldOutLoss } from './held-out.js'
 import type { Step } from './trainer.js'
 
-export type RunPhase = 'data' | 'tokenizer' | 'tokens' | 'model' | 'training' | 'evaluating' | 'checkpoint' | 'export'
+export type RunPhase =
+  | 'data'
+  | 'tokenizer'
+  | 'tokens'
+  | 'fetching'
+  | 'model'
+  | 'training'
+  | 'evaluating'
+  | 'checkpoint'
+  | 'copying'
+  | 'export'
 
 export type RunEvent =
   | { kind: 'phase'; phase: RunPhase; detail?: string; done?: number; of?: number }
@@ -22,6 +32,10 @@ export type RunEvent =
   | { kind: 'evaluation'; step: number; heldOut: HeldOutLoss }
   | { kind: 'sample'; step: number; text: string }
   | { kind: 'checkpoint'; step: number; path: string; seconds: number }
+  /** A durable checkpoint is in another place as well: whole, and read back where that was asked for. */
+  | { kind: 'copied'; step: number; to: string; bytes: number; seconds: number }
+  /** A checkpoint was brought back from such a place. */
+  | { kind: 'fetched'; step: number; from: string }
   /** Fields of the configuration, and the learning rate of the next step, as they were and as they are. */
   | { kind: 'change'; change: RunChange; learningRates: readonly [number, number] }
   /** Something went wrong with a worker, or was mended; events.jsonl has it too. */

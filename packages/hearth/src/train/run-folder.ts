@@ -225,8 +225,8 @@ function refuseUsed(folder: string): void {
   })
 }
 
-// A folder is as durable as its name in the folder above it.
-function makeDurableFolder(folder: string): void {
+/** Makes a folder and those above it. A folder is as durable as its name in the folder above it. */
+export function makeDurableFolder(folder: string): void {
   if (existsSync(folder) && statSync(folder).isDirectory()) return
   if (dirname(folder) !== folder) makeDurableFolder(dirname(folder))
   mkdirSync(folder, { recursive: true })

@@ -3,11 +3,14 @@
 import { existsSync, renameSync, rmSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { hasFastBfloat16, HearthError, TorchError, type DType } from '@hearth/torch'
-import { listCheckpoints, realStorage } from '../checkpoint/index.js'
+import { isS3, listCheckpoints, realStorage } from '../checkpoint/index.js'
 import type { Tokenizer } from '../data/index.js'
 import type { LanguageModel } from '../models/index.js'
 import { changeConfig, changesOf, withChange, type ChangedConfig } from './changes.js'
 import { resolveConfig, type RunConfig } from './config.js'
+import { checkApart } from './copies/check-places.js'
+import { fetchMissing } from './copies/restore-run.js'
+import { RunCopies } from './copies/run-copies.js'
 import { hearEvents } from './event-loop.js'
 import { FLOP_CONVENTION, flopsPerToken, measurePeak } from './flops.js'
 import { runHooks, type Hook } from './hooks.js'
@@ -59,9 +62,11 @@ export function computeDtype(config: RunConfig): DType {
  * await startRun(resolveConfig(spark({ data: ['texts/'] })), { dir: 'runs/mine' })
  */
 export async function startRun(config: RunConfig, options: RunOptions & { dir: string }): Promise<RunResult> {
+  checkApart(config, options.dir)
   await findMistakes(config, options.workers)
   // What was found automatically is written down: the run resumes with the same arithmetic on another machine.
-  const resolved = { ...config, dtype: computeDtype(config) as RunConfig['dtype'] }
+  const copies = config.copies.map((copy) => ({ ...copy, to: isS3(copy.to) ? copy.to : resolve(copy.to) }))
+  const resolved = { ...config, copies, dtype: computeDtype(config) as RunConfig['dtype'] }
   using run = createRun(options.dir, { config: resolved })
   return await resumable(run, () => train(run, options))
 }
@@ -86,14 +91,19 @@ export async function resumeRun(dir: string, { change, ...options }: ResumeOptio
     changesOf(record, where)
     checkDevice(config)
     checkWorkers(config, options.workers)
-    return change && changeConfig(record.config, change(record.config), { step, where: `changes of ${dir}` })
+    const made = change && changeConfig(record.config, change(record.config), { step, where: `changes of ${dir}` })
+    checkApart(made?.config ?? config, dir)
+    return made
   }
   // Mistakes are found before the run is touched.
   changed(readRun(dir))
   using run = openRun<RunConfig>(dir)
   const made = changed(run.record)
   if (made) applyChange(run, made, options.report)
-  return await resumable(run, () => train(run, options))
+  return await resumable(run, async () => {
+    await fetchMissing(run.folder, run.config, options.report ?? (() => undefined))
+    return await train(run, options)
+  })
 }
 
 function applyChange(run: Run<RunConfig>, { config, change }: ChangedConfig, report?: Report): void {
@@ -112,7 +122,9 @@ function applyChange(run: Run<RunConfig>, { config, change }: ChangedConfig, rep
 
 async function train(run: Run<RunConfig>, options: RunOptions): Promise<RunResult> {
   const { config } = run
-  const { report = () => undefined, signal } = options
+  const { signal } = options
+  const copies = new RunCopies(run, options.report ?? (() => undefined))
+  const report = copies.following
   const data = await unlessStopped(signal, () => prepareText(config, run.folder, { report, ...(signal && { signal }) }))
   if (data === undefined) return { dir: run.folder, of: config.steps, step: 0, stopped: true }
   await keepData(run, data.hash)
@@ -120,9 +132,12 @@ async function train(run: Run<RunConfig>, options: RunOptions): Promise<RunResul
   const dtype = computeDtype(config)
   const engine = await openEngine({ run, data, dtype, report, ...options.drill }, options.workers)
   try {
-    return await trainWith(engine, { ...options, report, run, engine, tokenizer: data.tokenizer }, dtype)
+    const result = await trainWith(engine, { ...options, report, run, engine, tokenizer: data.tokenizer }, dtype)
+    await copies.finish(signal)
+    return result
   } finally {
     await engine.close()
+    await copies.close()
   }
 }
 

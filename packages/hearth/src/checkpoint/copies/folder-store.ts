@@ -9,6 +9,8 @@ import type { Storage } from '../storage.js'
 import type { CopyStore, FileToStore, StoredFile } from './store.js'
 
 const PARTIAL = '.partial'
+/** What is wrong with one file alone: missing, a link or a folder in its place, or its part of the disk. */
+const OF_ONE_FILE = ['ENOENT', 'ENOTDIR', 'ELOOP', 'EINVAL', 'EIO']
 
 /** @param root absolute; made when the first file is stored */
 export function folderStore(storage: Storage, root: string): CopyStore {
@@ -20,7 +22,10 @@ export function folderStore(storage: Storage, root: string): CopyStore {
     name: root,
     // What a broken write left behind is listed as well, for those who remove it.
     list: (prefix) => told(filesUnder(storage, root, prefix)),
-    open: (key) => storage.open(join(root, key)),
+    open: (key) =>
+      storage.open(join(root, key)).catch((error: unknown) => {
+        throw OF_ONE_FILE.includes(errorCode(error) ?? '') ? error : explain(error, root)
+      }),
     put: (key, file) => told(store(storage, join(root, key), file)),
     remove: (key) => told(remove(storage, root, key)),
   }

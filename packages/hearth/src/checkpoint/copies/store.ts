@@ -54,3 +54,26 @@ export const fileOf = (bytes: Uint8Array): FileToStore => ({
     if (bytes.length > 0) yield bytes
   },
 })
+
+const BLOCK_BYTES = 4 * 2 ** 20
+
+/** Copies one file as it is now: what is appended meanwhile is left out. */
+export async function copyFile(from: Pick<CopyStore, 'open'>, key: string, to: CopyStore): Promise<void> {
+  const file = await from.open(key)
+  try {
+    await to.put(key, {
+      bytes: file.size,
+      async *blocks() {
+        for (let at = 0; at < file.size;) {
+          const block = new Uint8Array(Math.min(BLOCK_BYTES, file.size - at))
+          const got = await file.read(block, at)
+          if (got === 0) break
+          yield block.subarray(0, got)
+          at += got
+        }
+      },
+    })
+  } finally {
+    await file.close()
+  }
+}
