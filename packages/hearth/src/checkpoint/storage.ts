@@ -43,6 +43,17 @@ export interface Storage {
 /** The system's code of an error, as `ENOSPC`. */
 export const errorCode = (error: unknown): string | undefined => (error as NodeJS.ErrnoException).code
 
+/** Fills `into` from a place in a file; the number of bytes read, which are fewer only where the file ends. */
+export async function readFully(file: ReadableFile, into: Uint8Array, position: number): Promise<number> {
+  let filled = 0
+  while (filled < into.length) {
+    const got = await file.read(into.subarray(filled), position + filled)
+    if (got === 0) break
+    filled += got
+  }
+  return filled
+}
+
 /** The file system of this machine. */
 export const realStorage: Storage = {
   create: async (path) => writable(await open(path, 'wx')),

@@ -4,7 +4,7 @@ import { basename, join } from 'node:path'
 import { FormatError } from '@hearth/torch'
 import { MANIFEST_FILE, parseManifest, sha256 } from './manifest.js'
 import type { Manifest, ShardRecord } from './manifest.js'
-import { errorCode } from './storage.js'
+import { errorCode, readFully } from './storage.js'
 import type { ReadableFile, Storage } from './storage.js'
 
 /** Files that can be opened by their path. */
@@ -95,16 +95,6 @@ async function findBadBlocks(file: ReadableFile, shard: ShardRecord, blockBytes:
   }
   await next
   return bad
-}
-
-async function readFully(file: ReadableFile, into: Uint8Array, position: number): Promise<number> {
-  let filled = 0
-  while (filled < into.length) {
-    const got = await file.read(into.subarray(filled), position + filled)
-    if (got === 0) break
-    filled += got
-  }
-  return filled
 }
 
 async function withFile<T>(storage: Readable, path: string, use: (file: ReadableFile) => Promise<T>): Promise<T> {

@@ -7,7 +7,7 @@ import { checkpointName, checkpointsNamed } from '../folder.js'
 import type { CheckpointName } from '../folder.js'
 import { MANIFEST_FILE, parseManifest, sha256 } from '../manifest.js'
 import type { ShardRecord } from '../manifest.js'
-import { errorCode } from '../storage.js'
+import { errorCode, readFully } from '../storage.js'
 import type { Storage } from '../storage.js'
 import { verifyCheckpoint } from '../verify.js'
 import { fileOf, readWhole } from './store.js'
@@ -100,10 +100,8 @@ function checkedFile(local: Storage, path: string, shard: ShardRecord, blockByte
         for (const [index, expected] of shard.blocks.entries()) {
           // Not used again: a block may be on its way while the next is read.
           const block = new Uint8Array(Math.min(blockBytes, shard.bytes - index * blockBytes))
-          let filled = 0
-          for (let got; filled < block.length; filled += got)
-            if ((got = await file.read(block.subarray(filled), index * blockBytes + filled)) === 0) break
-          if (filled < block.length || sha256(block) !== expected)
+          const got = await readFully(file, block, index * blockBytes)
+          if (got < block.length || sha256(block) !== expected)
             throw new CheckpointError(
               `${path} is damaged at byte ${index * blockBytes}: the checkpoint ${basename(join(path, '..'))} is not copied`,
               { remedy: 'check the disk (dmesg, smartctl); copies made before are untouched' },

@@ -6,7 +6,7 @@ import { writeDurably } from '../durable-file.js'
 import { freeName, makeDurableFolder, partialOf, removeCheckpointFolder, removeLeftovers } from '../folder.js'
 import type { CheckpointName } from '../folder.js'
 import { BLOCK_BYTES, MANIFEST_FILE, parseManifest } from '../manifest.js'
-import { errorCode } from '../storage.js'
+import { errorCode, readFully } from '../storage.js'
 import type { Storage } from '../storage.js'
 import { verifyCheckpoint } from '../verify.js'
 import type { RefusedCheckpoint } from '../load.js'
@@ -140,7 +140,7 @@ async function* blocksOf(store: CopyStore, key: string, size: number): AsyncGene
     if (file.size !== size) throw new Damage(`${name} has ${file.size} bytes instead of ${size}`)
     for (let at = 0; at < size;) {
       const block = new Uint8Array(Math.min(BLOCK_BYTES, size - at))
-      const got = await orDamage(name, file.read(block, at))
+      const got = await orDamage(name, readFully(file, block, at))
       if (got === 0) throw new Damage(`${name} ends at byte ${at}`)
       yield block.subarray(0, got)
       at += got

@@ -1,6 +1,8 @@
 // Where copies of checkpoints are kept, as a store of whole files by key: a folder (folder-store.ts) or object storage
 // (s3-store.ts). Neither is asked for a rename: what decides whether a checkpoint is there is its manifest, which is
-// stored last (copy.ts).
+// stored last (copies.ts).
+import { CheckpointError } from '@hearth/torch'
+import { readFully } from '../storage.js'
 import type { ReadableFile } from '../storage.js'
 
 /** A file in a store. */
@@ -33,14 +35,19 @@ export interface CopyStore {
   remove(key: string): Promise<void>
 }
 
-/** The bytes of a small file. */
+/** More than any manifest or configuration has is not read into memory. */
+const MAX_WHOLE_BYTES = 2 ** 28
+
+/**
+ * The bytes of a small file.
+ * @throws CheckpointError when it is not small
+ */
 export async function readWhole(store: Pick<CopyStore, 'open'>, key: string): Promise<Uint8Array> {
   const file = await store.open(key)
   try {
+    if (file.size > MAX_WHOLE_BYTES) throw new CheckpointError(`${key} has ${file.size} bytes: it is not of a run`)
     const bytes = new Uint8Array(file.size)
-    let filled = 0
-    for (let got; filled < bytes.length && (got = await file.read(bytes.subarray(filled), filled)) > 0;) filled += got
-    return bytes.subarray(0, filled)
+    return bytes.subarray(0, await readFully(file, bytes, 0))
   } finally {
     await file.close()
   }
@@ -66,7 +73,7 @@ export async function copyFile(from: Pick<CopyStore, 'open'>, key: string, to: C
       async *blocks() {
         for (let at = 0; at < file.size;) {
           const block = new Uint8Array(Math.min(BLOCK_BYTES, file.size - at))
-          const got = await file.read(block, at)
+          const got = await readFully(file, block, at)
           if (got === 0) break
           yield block.subarray(0, got)
           at += got
