@@ -59,7 +59,7 @@ export function planFaults(count: number, seed: number): Fault[] {
 }
 
 /** Steps that a run needs to have all of them: others go on while one worker is replaced. */
-export const stepsFor = (faults: number): number => (2 * faults + 4) * STEPS_BETWEEN
+export const stepsFor = (faults: number): number => (4 * faults + 4) * STEPS_BETWEEN
 
 function draw(random: number): FaultKind {
   const total = Object.values(SHARES).reduce((sum, share) => sum + share, 0)

@@ -21,6 +21,7 @@ export interface FaultRow {
 interface Happened {
   kind: FaultKind
   places: number[]
+  afterStep: number
   at: number
   noticedAt?: number
   recoveredAt?: number
@@ -28,6 +29,9 @@ interface Happened {
 
 /** The others are ridden out by the worker itself. */
 const ENDS_A_WORKER: ReadonlySet<FaultKind> = new Set(['kill', 'exit', 'segfault', 'stop', 'block', 'kill all'])
+
+/** Steps after which a fault that nobody noticed is waited for no more. */
+const STEPS_OPEN = 12
 
 const now = () => performance.now() / 1000
 
@@ -40,12 +44,15 @@ export class DrillRecord {
 
   happened(kind: FaultKind, places: number[]): void {
     if (places.length === 0) return
-    this.#happened.push({ kind, places, at: now() })
+    this.#happened.push({ kind, places, afterStep: this.#lastStep, at: now() })
   }
 
-  /** Whether a fault that somebody must notice was not recovered from yet. */
+  /** Whether a fault that somebody must notice was not recovered from yet; one that struck a worker already gone never is. */
   get open(): boolean {
-    return this.#happened.some(({ kind, recoveredAt }) => ENDS_A_WORKER.has(kind) && recoveredAt === undefined)
+    return this.#happened.some(
+      ({ kind, recoveredAt, afterStep }) =>
+        ENDS_A_WORKER.has(kind) && recoveredAt === undefined && this.#lastStep - afterStep < STEPS_OPEN,
+    )
   }
 
   hear(event: RunEvent): void {
