@@ -1,7 +1,7 @@
 // The state that workers share, as a run begins or goes on: taken over from the state file that a crash left behind when
 // it is whole and newer than every checkpoint, else made from the newest checkpoint, else from the new model.
 import { noGrad, scope, type SafetensorsDescription, type Tensor } from '@hearth/torch'
-import { existsSync } from 'node:fs'
+import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { StateFile } from '../checkpoint/index.js'
 import type { Schedule } from '../optim/index.js'
@@ -59,7 +59,7 @@ export async function prepareState(options: SupervisedOptions): Promise<Prepared
   try {
     const left = takeOver(run.folder, hash, step)
     const state = left ?? createState(run.folder, hash, { tensors, step, gradients: weights, parts })
-    const gradients = parts > 1 ? openGradients(state.path, hash, weights, parts) : undefined
+    const gradients = parts > 1 ? createGradients(state.path, hash, weights, parts) : undefined
     const from = left ? 'state file' : session.savedStep >= 0 ? 'checkpoint' : 'nothing'
     const close = () => [state, gradients].forEach((file) => file?.close())
     return { ...known, state, gradients, from, close }
@@ -103,10 +103,10 @@ function createState(runFolder: string, hash: string, { tensors, step, gradients
   return state
 }
 
-/** What is in them is of no worth after a step: they are made anew where they do not fit. */
-function openGradients(statePath: string, hash: string, weights: Record<string, Tensor>, parts: number): StateFile {
+/** Always anew: what is in them is of no worth after a step, and a crash may have left half a file. */
+function createGradients(statePath: string, hash: string, weights: Record<string, Tensor>, parts: number): StateFile {
   const path = join(statePath, '..', `${GRADIENTS}-${parts}`)
-  if (existsSync(path)) return StateFile.open(path, { config: hash })
+  rmSync(path, { force: true })
   const float32 = describe(weights).map((tensor) => ({ ...tensor, dtype: 'float32' as const }))
   return StateFile.create(path, { tensors: float32, config: hash, banks: parts + 1 })
 }
