@@ -2,11 +2,11 @@
 // whose source or included headers (of ours) differ in content from what their object was made of.
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs'
 import { availableParallelism, freemem } from 'node:os'
-import { join, relative } from 'node:path'
+import { join, relative, resolve } from 'node:path'
 import { collectiveFlags } from './collectives.mjs'
 import { contentHash, listFiles, readJson, writeJson } from './fingerprint.mjs'
 import { formsOf } from './forms.mjs'
-import { nativeBuild, nativeSources, root } from './paths.mjs'
+import { inRoot, nativeBuild, nativeSources, root } from './paths.mjs'
 import { preparePrelude } from './prelude.mjs'
 import { SetupError, step } from './progress.mjs'
 import { run } from './subprocess.mjs'
@@ -26,8 +26,13 @@ export async function compileObjects(compiler, flags, libtorch) {
   const record = readJson(recordFile) ?? {}
   const isCurrent = ({ object, own }) => {
     const made = record[relative(root, object)]
-    if (!made || !existsSync(object) || !made.deps.every(existsSync)) return false
-    return contentHash(made.deps, { ...facts, own }) === made.hash
+    if (!made || !existsSync(object) || !made.deps.every((name) => existsSync(inRoot(name)))) return false
+    return (
+      contentHash(
+        made.deps.map((name) => inRoot(name)),
+        { ...facts, own },
+      ) === made.hash
+    )
   }
   const stale = sources.filter((source) => !isCurrent(source))
   if (stale.length > 0) {
@@ -75,14 +80,15 @@ async function compileOne({ source, object, own, wantsPrelude }, { compiler, fla
   const start = Date.now()
   try {
     const all = [...flags, ...own, ...(wantsPrelude ? prelude : [])]
-    const args = [...all, '-MMD', '-MF', listing, '-c', source, '-o', partial]
+    const args = [...all, '-MMD', '-MF', listing, '-c', relative(root, source), '-o', partial]
     const { code, output } = await run(compiler.path, args)
     if (code !== 0) return compileError(source, compiler, output)
     const deps = readDependencies(listing)
+    const files = deps.map((name) => inRoot(name))
     renameSync(partial, object)
     // A file saved while the compiler ran may or may not be in the object: leave that one for the next time.
-    const settled = deps.every((file) => statSync(file).mtimeMs < start)
-    record[relative(root, object)] = { deps, hash: settled ? contentHash(deps, { ...facts, own }) : '' }
+    const settled = files.every((file) => statSync(file).mtimeMs < start)
+    record[relative(root, object)] = { deps, hash: settled ? contentHash(files, { ...facts, own }) : '' }
     writeJson(recordFile, record)
     return undefined
   } finally {
@@ -91,13 +97,13 @@ async function compileOne({ source, object, own, wantsPrelude }, { compiler, fla
   }
 }
 
-// `object: file file \` as make reads it; spaces inside names are escaped.
+// `object: file file \` as make reads it; spaces inside names are escaped. Ours alone, relative to the root.
 function readDependencies(listing) {
   const text = readFileSync(listing, 'utf8').replaceAll('\\\n', ' ')
   const names = text.slice(text.indexOf(': ') + 2).match(/(?:\\ |[^\s])+/g) ?? []
   return names
-    .map((name) => name.replaceAll('\\ ', ' '))
-    .filter((name) => name.startsWith(root) && !name.startsWith(nativeBuild))
+    .map((name) => relative(root, resolve(root, name.replaceAll('\\ ', ' '))))
+    .filter((name) => !name.startsWith('..') && !name.startsWith(relative(root, nativeBuild)))
 }
 
 function compileError(source, compiler, output) {

@@ -1,12 +1,11 @@
 // The options that the native module is compiled and linked with. Instruction sets are not among them: kernels are
 // compiled once for each (forms.mjs) and choose at run time, so that one module runs on every machine of its architecture.
 import { collectiveLinks } from './collectives.mjs'
-import { inRoot } from './paths.mjs'
 import { bundledOpenmp } from './libtorch.mjs'
 
 const CXX20_SINCE = [2, 12]
 
-/** Options for one source file. @param {import('./libtorch.mjs').Libtorch} libtorch */
+/** Options for one source file, compiled from the repository's root: a repository that is moved or copied keeps what was built. @param {import('./libtorch.mjs').Libtorch} libtorch */
 export function compileFlags(libtorch, compiler) {
   return [
     '-O2',
@@ -54,8 +53,8 @@ function needsCxx20(version) {
 function includes({ include }) {
   const own = include === '/usr/include' ? [] : ['-isystem', include]
   return [
-    `-I${inRoot('packages/torch/native')}`,
-    `-I${inRoot('node_modules/node-api-headers/include')}`,
+    '-Ipackages/torch/native',
+    '-Inode_modules/node-api-headers/include',
     ...own,
     '-isystem',
     `${include}/torch/csrc/api/include`,
