@@ -218,15 +218,17 @@ describe('a folder that cannot be loaded', () => {
   test('with nothing in it lists all that is missing', () => {
     const load = broken((folder) => ['config.json', 'model.safetensors'].forEach((name) => rmSync(join(folder, name))))
     expect(load).toThrow(FormatError)
-    expect(load).toThrow(/2 problems\n {2}config.json is missing\n {2}model.safetensors \(or .*index.json\) is missing/)
+    expect(load).toThrow(
+      /2 problems\n {2}config.json is missing\n {2}model.safetensors \(or .*index.json, or pytorch_model.bin\) is missing/,
+    )
   })
 
-  test('with pickled weights alone says why they are not read', () => {
+  test('with pickled weights that are malformed says what is wrong with them', () => {
     const load = broken((folder) => {
       rmSync(join(folder, 'model.safetensors'))
-      writeFileSync(join(folder, 'pytorch_model.bin'), '')
+      writeFileSync(join(folder, 'pytorch_model.bin'), 'weights')
     })
-    expect(load).toThrow(/only pickled weights \(pytorch_model.bin\), which can run code/)
+    expect(load).toThrow(/1 problem\n {2}.*pytorch_model.bin is not a file of torch.save: got another beginning/)
   })
 
   test('with a wrong configuration gives its issues', () => {

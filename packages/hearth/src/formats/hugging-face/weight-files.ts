@@ -1,10 +1,11 @@
-// The safetensors files of a Hugging Face folder: one model.safetensors, or shards that an index names.
-// Not here: what the tensors mean (models), the format of one file (@hearth/torch).
+// The weight files of a Hugging Face folder: safetensors, or where there are none the pickles of older folders; one file,
+// or shards that an index names. Not here: what the tensors mean (models), the formats of a file (@hearth/torch, pickle).
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { HearthError, readSafetensors, type SafetensorsFile } from '@hearth/torch'
 import { z } from 'zod'
 import type { StoredTensor } from '../../models/index.js'
+import { readPytorch, type PytorchFile } from '../pickle/index.js'
 
 export const SINGLE_FILE = 'model.safetensors'
 export const INDEX_FILE = 'model.safetensors.index.json'
@@ -12,8 +13,27 @@ export const INDEX_FILE = 'model.safetensors.index.json'
 /** Names that weights have had in such folders; saving removes those that it did not write. */
 export const WEIGHT_FILE = /^model(-\d{5}-of-\d{5})?\.safetensors(\.index\.json)?$/
 
-// A name with a folder in it could lead anywhere.
-const Index = z.object({ weight_map: z.record(z.string(), z.string().regex(/^[^/\\]+\.safetensors$/)) })
+/** One way in which folders keep their weights. */
+interface Layout {
+  single: string
+  index: string
+  /** Of its shards. A name with a folder in it could lead anywhere. */
+  shard: RegExp
+  open: (path: string) => SafetensorsFile | PytorchFile
+}
+
+const safetensors: Layout = {
+  single: SINGLE_FILE,
+  index: INDEX_FILE,
+  shard: /^[^/\\]+\.safetensors$/,
+  open: readSafetensors,
+}
+const pickled: Layout = {
+  single: 'pytorch_model.bin',
+  index: 'pytorch_model.bin.index.json',
+  shard: /^[^/\\]+\.bin$/,
+  open: readPytorch,
+}
 
 /** The open files of a model. */
 export interface WeightFiles {
@@ -22,30 +42,26 @@ export interface WeightFiles {
   close(): void
 }
 
-/** Names of the files with weights; what is wrong with the folder goes to `problems`. */
-function weightFileNames(folder: string, problems: string[]): string[] {
-  if (existsSync(join(folder, SINGLE_FILE))) return [SINGLE_FILE]
-  if (existsSync(join(folder, INDEX_FILE))) return indexedFiles(folder, problems)
-  const pickled =
-    existsSync(join(folder, 'pytorch_model.bin')) || existsSync(join(folder, 'pytorch_model.bin.index.json'))
-  const found = pickled
-    ? '; there are only pickled weights (pytorch_model.bin), which can run code when they are read'
-    : ''
-  problems.push(`${SINGLE_FILE} (or ${INDEX_FILE}) is missing${found}`)
-  return []
+/** The layout that a folder has, by what is there: safetensors first. */
+const layoutOf = (folder: string): Layout | undefined =>
+  [safetensors, pickled].find(({ single, index }) => [single, index].some((name) => existsSync(join(folder, name))))
+
+/** Names of the files with weights, in the order in which they were cut; what is wrong with the folder goes to `problems`. */
+function weightFileNames(folder: string, layout: Layout, problems: string[]): string[] {
+  return existsSync(join(folder, layout.single)) ? [layout.single] : indexedFiles(folder, layout, problems)
 }
 
-function indexedFiles(folder: string, problems: string[]): string[] {
+function indexedFiles(folder: string, { index, shard }: Layout, problems: string[]): string[] {
   let json: unknown
   try {
-    json = JSON.parse(readFileSync(join(folder, INDEX_FILE), 'utf8'))
+    json = JSON.parse(readFileSync(join(folder, index), 'utf8'))
   } catch (cause) {
-    problems.push(`${INDEX_FILE} cannot be read: ${(cause as Error).message}`)
+    problems.push(`${index} cannot be read: ${(cause as Error).message}`)
     return []
   }
-  const parsed = Index.safeParse(json)
+  const parsed = z.object({ weight_map: z.record(z.string(), z.string().regex(shard)) }).safeParse(json)
   if (!parsed.success) {
-    for (const { path, message } of parsed.error.issues) problems.push(`${INDEX_FILE}: ${path.join('.')}: ${message}`)
+    for (const { path, message } of parsed.error.issues) problems.push(`${index}: ${path.join('.')}: ${message}`)
     return []
   }
   return [...new Set(Object.values(parsed.data.weight_map))].sort()
@@ -56,10 +72,12 @@ function indexedFiles(folder: string, problems: string[]): string[] {
  * @param problems is added to what is missing or malformed; the result is usable only while it stays empty
  */
 export function openWeightFiles(folder: string, problems: string[]): WeightFiles {
-  const files: SafetensorsFile[] = []
+  const files: (SafetensorsFile | PytorchFile)[] = []
   const tensors = new Map<string, StoredTensor>()
-  for (const name of weightFileNames(folder, problems)) {
-    const file = openOne(folder, name, problems)
+  const layout = layoutOf(folder)
+  if (layout === undefined) problems.push(`${SINGLE_FILE} (or ${INDEX_FILE}, or ${pickled.single}) is missing`)
+  for (const name of layout === undefined ? [] : weightFileNames(folder, layout, problems)) {
+    const file = openOne(folder, name, layout!, problems)
     if (file === undefined) continue
     files.push(file)
     for (const [key, { shape, dtype }] of file.entries)
@@ -68,14 +86,19 @@ export function openWeightFiles(folder: string, problems: string[]): WeightFiles
   return { tensors, close: () => files.forEach((file) => file.close()) }
 }
 
-function openOne(folder: string, name: string, problems: string[]): SafetensorsFile | undefined {
+function openOne(
+  folder: string,
+  name: string,
+  { index, open }: Layout,
+  problems: string[],
+): SafetensorsFile | PytorchFile | undefined {
   const path = join(folder, name)
   if (!existsSync(path)) {
-    problems.push(`${name} is missing, which ${INDEX_FILE} names`)
+    problems.push(`${name} is missing, which ${index} names`)
     return undefined
   }
   try {
-    return readSafetensors(path)
+    return open(path)
   } catch (error) {
     if (!(error instanceof HearthError)) throw error
     problems.push(error.message)
