@@ -40,4 +40,13 @@ printTable(
     base === undefined ? '?' : (time.median / base).toFixed(2),
   ]),
 )
-writeResult('call', { calls: CALLS, threads: numThreads(), times, ratio: base && times.hearth!.median / base })
+writeResult('call', { calls: CALLS, threads: numThreads(), times, ratio: base && times.hearth!.median / base }, [
+  {
+    what: 'one operator call',
+    unit: 'ns',
+    hearth: times.hearth!.median,
+    ...(base !== undefined && { peer: { name: 'PyTorch', value: base } }),
+    goal: 'under 850',
+    met: times.hearth!.median < 850,
+  },
+])

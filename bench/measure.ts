@@ -7,6 +7,7 @@ import { createInterface, type Interface } from 'node:readline'
 import type { Readable, Writable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { buildSummary, cpuFeatures, numThreads, torchVersion } from '@hearth/torch'
+import type { Headline } from './headline.js'
 
 export interface Summary {
   median: number
@@ -66,13 +67,14 @@ export function printTable(header: readonly string[], rows: readonly (readonly (
 export const short = (value: number): string =>
   Math.abs(value) >= 100 ? value.toFixed(0) : String(Number(value.toPrecision(3)))
 
-/** Writes bench/results/NAME.json: the result, and the machine it was measured on. */
-export function writeResult(name: string, result: unknown): void {
+/** Writes bench/results/NAME.json: the result, its headlines for the table of all benchmarks, and the machine. */
+export function writeResult(name: string, result: unknown, headlines: readonly Headline[] = []): void {
   const folder = fileURLToPath(new URL('results/', import.meta.url))
   mkdirSync(folder, { recursive: true })
   const machine = { cpu: cpus()[0]?.model, cores: cpus().length, features: cpuFeatures(), threads: numThreads() }
   const libtorch = { version: torchVersion(), build: buildSummary().split('\n').slice(0, 12) }
-  const text = JSON.stringify({ name, measuredAt: new Date().toISOString(), machine, libtorch, result }, undefined, 2)
+  const measuredAt = new Date().toISOString()
+  const text = JSON.stringify({ name, measuredAt, machine, libtorch, headlines, result }, undefined, 2)
   writeFileSync(`${folder}${name}.json`, `${text}\n`)
 }
 

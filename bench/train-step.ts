@@ -1,30 +1,38 @@
-// One side of the training benchmark: a trainer on GPT-2 over fixed random tokens. Not a benchmark by itself.
+// One side of the training benchmarks: a trainer on a model of any shape over fixed random tokens. Not a benchmark by itself.
 import type { DType } from '@hearth/torch'
 import type { TextBatch } from 'hearth/data'
-import { createModel } from 'hearth/models'
+import { createModel, presetConfigs, type ModelShape } from 'hearth/models'
 import { adamw } from 'hearth/optim'
 import { nextToken, Trainer } from 'hearth/train'
-import { countParameters } from 'hearth/tree'
 
 export interface TrainStepOptions {
-  layers: number
-  width: number
-  heads: number
+  /** As in config.json. */
+  config: Record<string, unknown>
   batch: number
   sequenceLength: number
   dtype: DType
+  activationCheckpointing?: boolean
+}
+
+/** A preset by name, with room for `sequenceLength` positions. */
+export function configOf(preset: string, sequenceLength: number): Record<string, unknown> {
+  const config = presetConfigs[preset]
+  if (config === undefined)
+    throw new Error(`no preset '${preset}'; there are: ${Object.keys(presetConfigs).join(', ')}`)
+  const key = config.model_type === 'gpt2' ? 'n_positions' : 'max_position_embeddings'
+  return { ...config, [key]: Math.max(sequenceLength, Number(config[key] ?? 1024)) }
 }
 
 export class TrainStep {
-  readonly parameters: number
+  readonly shape: ModelShape
   readonly #steps: AsyncIterator<{ seconds: number }>
 
-  constructor({ layers, width, heads, batch, sequenceLength, dtype }: TrainStepOptions) {
-    const config = { model_type: 'gpt2', n_layer: layers, n_embd: width, n_head: heads, vocab_size: 50257 }
+  constructor({ config, batch, sequenceLength, dtype, activationCheckpointing = false }: TrainStepOptions) {
     const model = createModel(config, { seed: 1 })
-    this.parameters = countParameters(model.weights)
+    this.shape = model.family.shape(model.config)
+    const { vocabularySize } = this.shape
     const ids = (salt: number) =>
-      Int32Array.from({ length: batch * sequenceLength }, (_, i) => (i * 7919 + salt) % 50257)
+      Int32Array.from({ length: batch * sequenceLength }, (_, i) => (i * 7919 + salt) % vocabularySize)
     const shape: TextBatch['shape'] = [batch, sequenceLength]
     const trainer = new Trainer({
       weights: model.weights,
@@ -37,7 +45,7 @@ export class TrainStep {
       dtype,
       device: 'cpu',
       seed: 1,
-      activationCheckpointing: false,
+      activationCheckpointing,
     })
     this.#steps = trainer.steps(Infinity)
   }

@@ -139,7 +139,25 @@ try {
       `killing a worker every ${disturbed.every} s: goodput ${(100 * (disturbed.goodput ?? 0)).toFixed(1)} %, ` +
         `${disturbed.kills} kills, next step after ${disturbed.recovered.median.toFixed(2)} s`,
     )
-  writeResult('workers', { tokens, found, disturbed })
+  const rate = (at: number) => tokens / found[at]!.seconds.median
+  writeResult('workers', { tokens, found, disturbed }, [
+    {
+      what: 'one supervised worker against one process',
+      unit: 'tokens/s',
+      hearth: rate(1),
+      peer: { name: 'unsupervised', value: rate(0) },
+      goal: 'at least 0.99 x',
+      met: rate(1) >= 0.99 * rate(0),
+    },
+    {
+      what: 'two workers against one process with as many threads',
+      unit: 'tokens/s',
+      hearth: rate(2),
+      peer: { name: 'one process', value: rate(0) },
+      goal: 'at least 0.9 x',
+      met: rate(2) >= 0.9 * rate(0),
+    },
+  ])
 } finally {
   rmSync(folder, { recursive: true, force: true })
 }

@@ -1,5 +1,6 @@
 // `npm run bench -- NAME [ARGS...]` runs bench/NAME.bench.ts, or bench/FOLDER/NAME.bench.ts; without a name all of them,
-// one after the other, so that they do not disturb each other's times. `npm run bench -- --list` says what there is.
+// one after the other, so that they do not disturb each other's times, with one table at the end. `npm run bench -- --list`
+// says what there is.
 import { inRoot } from './setup/paths.mjs'
 import { listFiles } from './setup/fingerprint.mjs'
 import { setupOrExit } from './setup/index.mjs'
@@ -20,9 +21,11 @@ if (asked === '--list') {
   process.exitCode = 1
 } else {
   await setupOrExit()
+  const started = Date.now()
   for (const name of asked === undefined ? names : [asked]) {
     console.log(`== ${name}`)
     const code = await runTypescript(`bench/${name}${SUFFIX}`, args)
     if (code !== 0) process.exitCode = code
   }
+  if (asked === undefined) await runTypescript('bench/summary.ts', [String(started)])
 }

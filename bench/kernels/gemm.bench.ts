@@ -63,19 +63,35 @@ const OPERATIONS: Record<string, readonly [ours: Operation, theirs: Operation]> 
 
 const table: (string | number)[][] = []
 const results: Record<string, unknown> = {}
+const headlines: { label: string; own: number[]; other: number[]; peak: number[] }[] = []
+/** Geometric. */
+const mean = (rates: readonly number[]): number =>
+  Math.exp(rates.reduce((sum, rate) => sum + Math.log(rate), 0) / rates.length)
 for (const dtype of dtypes) {
   for (const family of families) {
+    headlines.push({ label: `${dtype}, ${family}`, own: [], other: [], peak: [] })
     for (const [width, out] of SHAPES[family] ?? []) await measure(dtype, family, width, out)
   }
 }
 printTable(['GFLOP/s', 'ours', 'library', 'ours / library', 'peak', '% of peak'], table)
-writeResult('gemm', {
-  rows,
-  clock: values.clock,
-  form: call('hearth::product_form', 'bfloat16'),
-  threads: numThreads(),
-  ...results,
-})
+writeResult(
+  'gemm',
+  {
+    rows,
+    clock: values.clock,
+    form: call('hearth::product_form', 'bfloat16'),
+    threads: numThreads(),
+    ...results,
+  },
+  headlines.map(({ label, own, other, peak }) => ({
+    what: `products, ${label} (geometric mean)`,
+    unit: 'GFLOP/s',
+    hearth: mean(own),
+    peer: { name: 'library', value: mean(other) },
+    goal: 'at least 50 % of the peak, 1 x the library',
+    met: mean(own) >= mean(peak) / 2 && mean(own) >= mean(other),
+  })),
+)
 
 async function measure(dtype: DType, family: string, width: number, out: number): Promise<void> {
   const [x, weight, upstream] = [randn([rows, width]), randn([out, width]), randn([rows, out])].map((t) => t.to(dtype))
@@ -95,6 +111,10 @@ async function measure(dtype: DType, family: string, width: number, out: number)
     const label = `${dtype} ${family} ${width}→${out} ${name}`
     table.push([label, short(own), short(other), short(own / other), short(peak), short((100 * own) / peak)])
     results[label] = rates
+    const headline = headlines.at(-1)!
+    headline.own.push(own)
+    headline.other.push(other)
+    headline.peak.push(peak)
   }
   for (const tensor of [x, weight, upstream]) tensor!.dispose()
 }
