@@ -108,6 +108,11 @@ export class StateFile {
     return readCommitted(this.#file)
   }
 
+  /** Names of the tensors of every bank. */
+  get names(): string[] {
+    return [...this.#entries.keys()]
+  }
+
   /** The tensors of a bank, over shared memory: the caller disposes of them. */
   bank(index: number): Record<string, Tensor> {
     const tensors: Record<string, Tensor> = {}

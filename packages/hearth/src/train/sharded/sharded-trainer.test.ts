@@ -1,0 +1,192 @@
+// Sharding must change memory, never bits: every stage and number of ranks against the plain trainer.
+import { scope, tensor, type DType } from '@hearth/torch'
+import { describe, expect, test } from 'vitest'
+import type { TextBatch } from '../../data/index.js'
+import type { LanguageModel } from '../../models/index.js'
+import { adamw, muon, sgd, type Optimizer } from '../../optim/index.js'
+import { fillTree, flattenTree } from '../../tree/index.js'
+import { nextToken } from '../objective.js'
+import { Trainer, type Step } from '../trainer.js'
+import {
+  inRanks,
+  randomBatches,
+  smallModel,
+  valuesOf,
+  wholeValues,
+  type InProcessOptions,
+} from '../../../test/ranks-in-process.js'
+import { SHARDINGS, type Sharding } from './stages.js'
+
+const SLOTS = 4
+const STEPS = 3
+
+const settings = (dtype: DType = 'float32', slots = SLOTS): InProcessOptions['trainer'] => ({
+  schedule: (step) => 1e-2 / (step + 1),
+  clip: 0.5,
+  slots,
+  dtype,
+  device: 'cpu',
+  seed: 7,
+  activationCheckpointing: true,
+})
+
+interface Outcome {
+  steps: Omit<Step, 'seconds'>[]
+  values: Record<string, number[]>
+}
+
+const timeless = ({ seconds, ...step }: Step): Omit<Step, 'seconds'> => {
+  expect(seconds).toBeGreaterThan(0)
+  return step
+}
+
+async function plainly(model: LanguageModel, optimizer: Optimizer, trainer = settings()): Promise<Outcome> {
+  const flat = flattenTree(model.weights)
+  const weights = fillTree(model.weights, (path) => flat[path]!.clone())
+  const plain = new Trainer<unknown, TextBatch>({
+    ...trainer,
+    weights,
+    optimizer,
+    objective: nextToken(model),
+    batches: randomBatches,
+  })
+  const steps = []
+  for await (const step of plain.steps(STEPS)) steps.push(timeless(step))
+  return { steps, values: valuesOf(plain.state.tensors) }
+}
+
+async function sharded(options: Omit<InProcessOptions, 'trainer'> & Partial<Pick<InProcessOptions, 'trainer'>>) {
+  const [first] = await inRanks({ trainer: settings(), ...options }, async (trainer): Promise<Outcome> => {
+    const steps = []
+    for await (const step of trainer.steps(STEPS)) steps.push(timeless(step))
+    return { steps, values: await wholeValues(trainer) }
+  })
+  return first!
+}
+
+function expectSame(got: Outcome, expected: Outcome): void {
+  expect(got.steps).toEqual(expected.steps)
+  expect(Object.keys(got.values).sort()).toEqual(Object.keys(expected.values).sort())
+  // Not toEqual on all at once: what differs would be printed element by element.
+  for (const [name, values] of Object.entries(expected.values))
+    expect(got.values[name]!.filter((value, i) => !Object.is(value, values[i])).length, name).toBe(0)
+}
+
+describe.each(['gpt2', 'llama', 'llama-tied', 'gpt_neox'] as const)('%s', (type) => {
+  const model = smallModel(type)
+  const expected = plainly(model, adamw())
+
+  test.each(SHARDINGS.flatMap((sharding) => [1, 2, 4].map((ranks) => [sharding, ranks] as const)))(
+    'has the bits of the plain trainer with sharding %s over %i ranks',
+    async (sharding, ranks) => {
+      expectSame(await sharded({ model, sharding, ranks, optimizer: adamw() }), await expected)
+    },
+  )
+})
+
+describe('sharding', () => {
+  const model = smallModel('llama')
+
+  test('learns', async () => {
+    const { steps } = await sharded({ model, sharding: 'everything', ranks: 2, optimizer: adamw() })
+    expect(steps.at(-1)!.loss).not.toBe(steps[0]!.loss)
+    expect(steps.every(({ gradientNorm }) => gradientNorm > 0.5)).toBe(true)
+  })
+
+  test.each(SHARDINGS)('keeps the bits in bfloat16 with sharding %s', async (sharding) => {
+    const trainer = settings('bfloat16')
+    const expected = await plainly(model, adamw(), trainer)
+    expectSame(await sharded({ model, sharding, ranks: 2, optimizer: adamw(), trainer }), expected)
+  })
+
+  test.each<[Sharding, number, number]>([
+    ['optimizer', 3, 3],
+    ['everything', 3, 3],
+    ['replicate', 6, 3],
+    ['everything', 6, 2],
+  ])('keeps the bits with sharding %s of %i slots over %i ranks', async (sharding, slots, ranks) => {
+    const trainer = settings('float32', slots)
+    const expected = await plainly(model, adamw(), trainer)
+    expectSame(await sharded({ model, sharding, ranks, optimizer: adamw(), trainer }), expected)
+  })
+
+  test('keeps the bits of SGD, and of Muon where matrices are whole', async () => {
+    const momentum = () => sgd({ momentum: 0.9 })
+    expectSame(
+      await sharded({ model, sharding: 'everything', ranks: 4, optimizer: momentum() }),
+      await plainly(model, momentum()),
+    )
+    const whole = () => muon({ dtype: 'float32' })
+    expectSame(
+      await sharded({ model, sharding: 'replicate', ranks: 2, optimizer: whole() }),
+      await plainly(model, whole()),
+    )
+  })
+
+  test('keeps the bits where the state is mapped from disk one block at a time', async () => {
+    const expected = await plainly(model, adamw())
+    for (const sharding of SHARDINGS)
+      expectSame(await sharded({ model, sharding, ranks: 2, optimizer: adamw(), offload: 'disk' }), expected)
+  })
+
+  test('skips a step whose gradient is not finite, in all ranks', async () => {
+    const trainer = { ...settings(), schedule: () => 1e-2 }
+    const spoiled = fillTree(model.weights, (path) => flattenTree(model.weights)[path]!.clone())
+    flattenTree(spoiled)['norm.weight']!.fill_(Infinity)
+    const options = {
+      model: { ...model, weights: spoiled },
+      sharding: 'everything',
+      ranks: 2,
+      optimizer: adamw(),
+    } as const
+    const { steps, values } = await sharded({ ...options, trainer })
+    expect(steps.map(({ skipped }) => skipped)).toEqual(Array(STEPS).fill(true))
+    expect(values['weights.embed.weight']).toEqual(flattenTree(spoiled)['embed.weight']!.toArray())
+  })
+
+  test('goes on from a state that any other number of ranks had', async () => {
+    const expected = await plainly(model, adamw())
+    const halfway = async (sharding: Sharding, ranks: number, from?: InProcessOptions['from']) => {
+      const options = { model, sharding, ranks, optimizer: adamw(), trainer: settings(), ...(from && { from }) }
+      const [values] = await inRanks(options, async (trainer) => {
+        await trainer.nextStep()
+        return await wholeValues(trainer)
+      })
+      return values!
+    }
+    let values = await halfway('everything', 4)
+    const source = (name: string) => tensor(values[name]!)
+    values = await halfway('optimizer', 2, { step: 1, source })
+    values = await halfway('replicate', 1, { step: 2, source })
+    expectSame({ ...expected, values }, expected)
+  })
+
+  test('goes back to the step before where another rank did not get further', async () => {
+    const options = { model, sharding: 'everything', ranks: 2, optimizer: adamw(), trainer: settings() } as const
+    const expected = await sharded(options)
+    const [first] = await inRanks(options, async (trainer, rank, state) => {
+      await trainer.nextStep()
+      await trainer.nextStep()
+      if (rank === 1) state.goBackTo(1)
+      expect(await trainer.agree()).toBe(1)
+      const steps = []
+      for await (const step of trainer.steps(STEPS)) steps.push(timeless(step))
+      return { steps, values: await wholeValues(trainer) }
+    })
+    expectSame({ ...first!, steps: expected.steps }, expected)
+    expect(first!.steps).toEqual(expected.steps.slice(1))
+  })
+
+  test('frees what it uses: a later step holds no more than an earlier one', async () => {
+    const { memoryStats } = await import('@hearth/torch')
+    await inRanks(
+      { model, sharding: 'everything', ranks: 2, optimizer: adamw(), trainer: settings() },
+      async (trainer) => {
+        await trainer.nextStep()
+        const before = scope(() => memoryStats().liveTensors)
+        for await (const step of trainer.steps(6)) expect(step.skipped).toBe(false)
+        expect(memoryStats().liveTensors).toBeLessThan(before + 200)
+      },
+    )
+  })
+})
