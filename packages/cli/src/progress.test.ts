@@ -6,7 +6,7 @@ import { recordedTerminal } from './terminal-recording.js'
 
 const step = (number: number): RunEvent => ({
   kind: 'step',
-  step: { number, loss: 3.14159, learningRate: 1e-3, gradientNorm: 1, size: 512, seconds: 0.5, skipped: false },
+  step: { number, batch: number - 1, loss: 3.14159, learningRate: 1e-3, gradientNorm: 1, size: 512, seconds: 0.5 },
   of: 100,
   tokensPerSecond: 1024,
   modelFlopUtilisation: 0.41,

@@ -148,9 +148,20 @@ export class Progress {
         const { step, lostSeconds } = event as Extract<typeof event, { kind: 'recovered' }>
         return `step ${step} was done all the same; that cost ${lostSeconds.toFixed(1)} s`
       },
+      refused: () => {
+        const { step, batch, reason, action } = event as Extract<typeof event, { kind: 'refused' }>
+        const what = { again: 'is taken once more', skip: 'is left out', 'give up': 'ends the run' }[action]
+        return `step ${step}: ${reason}; batch ${batch} ${what}`
+      },
+      rewound: () => {
+        const { to, skipped, reason, bad } = event as Extract<typeof event, { kind: 'rewound' }>
+        const blamed = bad === undefined ? '' : ` (trouble came back soon after step ${bad}: that checkpoint is bad)`
+        return `${reason}; the run goes back to step ${to}${blamed} and leaves out batches ${skipped[0]} to ${skipped[1] - 1}`
+      },
     }
     const line = lines[event.kind]
-    if (line) this.note(`${this.#terminal.noteColors.yellow('workers:')} ${line()}`)
+    const about = event.kind === 'refused' || event.kind === 'rewound' ? 'numbers:' : 'workers:'
+    if (line) this.note(`${this.#terminal.noteColors.yellow(about)} ${line()}`)
   }
 
   #due(): boolean {

@@ -84,7 +84,7 @@ async function show(folder: string, json: boolean, terminal: Terminal): Promise<
     )
   }
   if (events.length > 0) {
-    terminal.print(bold('\nWhat happened to the workers'))
+    terminal.print(bold('\nWhat happened'))
     terminal.print(table(troublesOf(events)))
   }
   terminal.print(bold('\nCheckpoints'))
@@ -101,12 +101,22 @@ function troublesOf(events: readonly RunTrouble[]): string[][] {
   for (const { reason } of of('worker-lost')) reasons.set(reason, (reasons.get(reason) ?? 0) + 1)
   const recovered = of('recovered')
   const cost = recovered.reduce((sum, { lostSeconds }) => sum + lostSeconds, 0)
-  const notFinite = of('not-finite').length
+  const refused = of('refused')
+  const leftOut = refused.filter(({ action }) => action === 'skip').map(({ batch }) => batch)
+  const ended = refused.find(({ action }) => action === 'give up')
   const goodput = of('goodput').at(-1)
   return [
     ...[...reasons].map(([reason, times]) => [`lost: ${reason}`, `${times} times`]),
     ...(recovered.length === 0 ? [] : [['steps disturbed', `${recovered.length}, at a cost of ${cost.toFixed(1)} s`]]),
-    ...(notFinite === 0 ? [] : [['gradients that were not finite', String(notFinite)]]),
+    ...(refused.length === 0
+      ? []
+      : [['attempts that did not count', `${refused.length}; the last: ${refused.at(-1)!.reason}`]]),
+    ...(leftOut.length === 0 ? [] : [['batches left out', leftOut.join(', ')]]),
+    ...of('rewound').map(({ to, skipped: [first, next], bad }) => [
+      `went back to step ${to}`,
+      `batches ${first} to ${next - 1} left out${bad === undefined ? '' : `; the checkpoint of step ${bad} is bad`}`,
+    ]),
+    ...(ended ? [['ended', ended.reason]] : []),
     ...(goodput ? [['goodput', `${(100 * goodput.goodput).toFixed(1)} % of ${formatDuration(goodput.seconds)}`]] : []),
   ]
 }

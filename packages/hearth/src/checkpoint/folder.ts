@@ -15,8 +15,10 @@ export interface CheckpointName {
 }
 
 const COMPLETE = /^step-(\d{8,15})(?:-(\d{1,6}))?$/
-const LEFTOVER = /^step-\d{8,15}(?:-\d{1,6})?\.(?:partial|pruned)$/
+const LEFTOVER = /^step-\d{8,15}(?:-\d{1,6})?(?:\.bad)?\.(?:partial|pruned)$/
 
+/** Of a checkpoint that is whole, and whose state led to trouble: nothing goes on from it. */
+export const badOf = (path: string) => `${path}.bad`
 /** While it is being written; the rename to the final name is the moment it becomes a checkpoint. */
 export const partialOf = (path: string) => `${path}.partial`
 /** From the moment it is given up until all of it is removed. */
@@ -30,11 +32,16 @@ export const prunedOf = (path: string) => `${path}.pruned`
  * const [newest] = await listCheckpoints(realStorage, 'runs/spark/checkpoints')
  */
 export async function listCheckpoints(storage: Storage, dir: string): Promise<CheckpointName[]> {
+  return checkpointsNamed(await namesIn(storage, dir)).map((found) => ({ ...found, path: join(dir, found.path) }))
+}
+
+/** @throws CheckpointError when the folder cannot be read */
+export async function namesIn(storage: Storage, dir: string): Promise<string[]> {
   const names = await storage.list(dir).catch((cause: unknown) => {
     if (errorCode(cause) === undefined) throw cause
     throw new CheckpointError(`the checkpoints in ${dir} cannot be listed: ${(cause as Error).message}`, { cause })
   })
-  return checkpointsNamed(names ?? []).map((found) => ({ ...found, path: join(dir, found.path) }))
+  return names ?? []
 }
 
 /** Those of some names that are a checkpoint's, newest first; `path` is the name. */
@@ -76,6 +83,13 @@ export async function removeLeftovers(storage: Storage, dir: string): Promise<vo
   } catch (error) {
     if (errorCode(error) === undefined) throw error
   }
+}
+
+/** The checkpoints that were marked bad, by name. */
+export async function listBad(storage: Storage, dir: string): Promise<CheckpointName[]> {
+  const names = (await namesIn(storage, dir)).filter((name) => name.endsWith(badOf('')))
+  const own = checkpointsNamed(names.map((name) => name.slice(0, -badOf('').length)))
+  return own.map((found) => ({ ...found, path: join(dir, badOf(found.path)) }))
 }
 
 /** Removes a folder and the files in it. */

@@ -28,6 +28,8 @@ export interface RefusedCheckpoint {
 export interface FindOptions {
   /** Told of each checkpoint that is newer than the one used and is damaged: a user must hear of it. */
   onRefused: (refused: RefusedCheckpoint) => void
+  /** Checkpoints of later steps are passed over. */
+  upTo?: number
 }
 
 /**
@@ -46,10 +48,10 @@ export function findLatest(
 async function firstUsable<T>(
   storage: Storage,
   dir: string,
-  { onRefused }: FindOptions,
+  { onRefused, upTo = Infinity }: FindOptions,
   open: (verified: VerifiedCheckpoint) => T,
 ): Promise<T | undefined> {
-  const names = await listCheckpoints(storage, dir)
+  const names = (await listCheckpoints(storage, dir)).filter(({ step }) => step <= upTo)
   for (const { path, step } of names) {
     try {
       return open(await verified(storage, path))

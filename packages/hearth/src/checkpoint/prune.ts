@@ -1,6 +1,6 @@
 // Retention: which checkpoints stay, and how the others go without ever leaving a run with nothing to fall back on.
 import { CheckpointError } from '@hearth/torch'
-import { listCheckpoints, prunedOf, removeCheckpointFolder, removeLeftovers } from './folder.js'
+import { listBad, listCheckpoints, prunedOf, removeCheckpointFolder, removeLeftovers } from './folder.js'
 import type { CheckpointName } from './folder.js'
 import { errorCode } from './storage.js'
 import type { Storage } from './storage.js'
@@ -10,6 +10,8 @@ import { verifyCheckpoint } from './verify.js'
 export interface Retention {
   /** The newest so many; at least 1. */
   keepLast: number
+  /** Besides, the newest `keepLast` of those whose step is a multiple of this: the ones that a run goes back to. */
+  planned?: number
   /** Besides, for good, those whose step is a multiple of this. */
   keepEvery?: number
 }
@@ -26,11 +28,17 @@ export interface Retention {
 export async function prune(storage: Storage, dir: string, retention: Retention): Promise<string[]> {
   if (!(retention.keepLast >= 1)) throw new CheckpointError(`keepLast must be at least 1: got ${retention.keepLast}`)
   const names = await listCheckpoints(storage, dir)
-  const staying = names.filter((_, index) => index < retention.keepLast || isMilestone(names, index, retention))
-  const going = names.filter((name) => !staying.includes(name))
-  if (going.length === 0) return []
-  const proven = await firstWhole(storage, [...staying, ...going])
+  const { keepLast, planned } = retention
+  const goneBackTo = names.filter(({ step }) => planned !== undefined && step % planned === 0).slice(0, keepLast)
+  const staying = names.filter(
+    (name, index) => index < keepLast || goneBackTo.includes(name) || isMilestone(names, index, retention),
+  )
+  const old = names.filter((name) => !staying.includes(name))
+  if (old.length === 0) return []
+  const proven = await firstWhole(storage, [...staying, ...old])
   if (proven === undefined) return []
+  const oldest = staying.at(-1)!.step
+  const going = [...old, ...(await listBad(storage, dir)).filter(({ step }) => step < oldest)]
   const removed = going.filter((name) => name !== proven).map(({ path }) => path)
   try {
     await remove(storage, dir, removed)

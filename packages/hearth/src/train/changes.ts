@@ -29,8 +29,8 @@ export function changesOf(record: { changes?: unknown }, where: string): RunChan
   throw new FormatError(`${where}: changes.${path.join('.')} is damaged: ${message}`)
 }
 
-// How often a run is looked at, and how long it lasts, does not decide what its steps were.
-const CHANGEABLE = ['steps', 'every', 'keepCheckpoints', 'evaluateTokens', 'name', 'samplePrompt', 'copies']
+// How often a run is looked at, how long it lasts, and what will count as trouble does not decide what its steps were.
+const CHANGEABLE = ['steps', 'every', 'keepCheckpoints', 'evaluateTokens', 'name', 'samplePrompt', 'copies', 'guard']
 const isChangeable = (path: string): boolean => CHANGEABLE.includes(path.split('.')[0]!)
 
 /** Names everything that decides the bits of steps already done: a checkpoint of another configuration is refused. */

@@ -1,7 +1,7 @@
 // The program that copies a committed bank to a durable checkpoint while training goes on: a process of its own, so that
 // neither steps nor the supervisor wait for the disk. The bank is held for it until it answers.
 import { CheckpointError, setNumThreads, type Tensor } from '@hearth/torch'
-import { prune, realStorage, saveCheckpoint, StateFile, type Json } from '../checkpoint/index.js'
+import { prune, realStorage, saveCheckpoint, StateFile, type Json, type Retention } from '../checkpoint/index.js'
 import { serveTasks } from '../cluster/index.js'
 
 export interface SaverJob {
@@ -18,6 +18,8 @@ export interface SaveTask {
   meta: Json
   parent: string | null
   keep: number
+  /** Steps between the checkpoints that a run goes back to. */
+  planned: number
 }
 
 export type SaveResult =
@@ -33,12 +35,12 @@ serveTasks<SaveTask>((opened) => {
 })
 
 async function save(tensors: Record<string, Tensor>, folder: string, task: SaveTask): Promise<SaveResult> {
-  const { step, meta, parent, keep } = task
+  const { step, meta, parent, keep, planned } = task
   const started = performance.now()
   try {
     const { path, hash } = await saveCheckpoint(realStorage, folder, { step, tensors, meta, parent })
     const seconds = (performance.now() - started) / 1000
-    return { saved: true, path, hash, seconds, ...(await pruned(folder, keep)) }
+    return { saved: true, path, hash, seconds, ...(await pruned(folder, { keepLast: keep, planned })) }
   } catch (error) {
     if (!(error instanceof CheckpointError)) throw error
     return { saved: false, problem: error.message }
@@ -48,9 +50,9 @@ async function save(tensors: Record<string, Tensor>, folder: string, task: SaveT
 }
 
 /** Old checkpoints that cannot be removed cost room, nothing else. */
-async function pruned(folder: string, keepLast: number): Promise<{ problem?: string }> {
+async function pruned(folder: string, retention: Retention): Promise<{ problem?: string }> {
   try {
-    await prune(realStorage, folder, { keepLast })
+    await prune(realStorage, folder, retention)
     return {}
   } catch (error) {
     return { problem: `old checkpoints cannot be removed: ${(error as Error).message}` }

@@ -19,7 +19,7 @@ test('a line that a crash tore is left out, and the others are read', () => {
     throw error
   }
   const log = new EventLog(path, (event) => told.push(event), fail)
-  const event = { kind: 'not-finite', step: 3, action: 'again' } as const
+  const event = { kind: 'refused', step: 3, batch: 2, reason: 'not finite', action: 'again' } as const
   log.write(event)
   log.close()
   appendFileSync(path, '{"time":"2026-')

@@ -2,6 +2,7 @@
 // A line an event, with the system's care of metrics-append-file.ts.
 import { existsSync, readFileSync } from 'node:fs'
 import type { CrewEvent } from '../cluster/index.js'
+import type { Refusal } from './judged-steps.js'
 import { AppendFile } from './metrics-append-file.js'
 
 export type RunTrouble =
@@ -10,7 +11,10 @@ export type RunTrouble =
   | { kind: 'task-failed'; worker: number; reason: string }
   /** A step was done although workers were lost in it. */
   | { kind: 'recovered'; step: number; seconds: number; lostSeconds: number }
-  | { kind: 'not-finite'; step: number; action: 'again' | 'skipped' }
+  /** A gradient that is not finite, or a loss spike: its batch was taken again, or left out; or the run ended with it. */
+  | { kind: 'refused'; step: number; batch: number; reason: string; action: 'again' | 'skip' | 'give up' }
+  /** The run went back to the state after step `to`; batches from the first of `skipped` up to the second are left out. */
+  | { kind: 'rewound'; to: number; from: number; skipped: readonly [number, number]; reason: string; bad?: number }
   | { kind: 'resumed'; step: number; from: 'state file' | 'checkpoint' | 'nothing' }
   | { kind: 'goodput'; step: number; goodput: number; steps: number; seconds: number }
 
@@ -44,6 +48,12 @@ export function readEvents(path: string): (RunTrouble & { time: string })[] {
       return []
     }
   })
+}
+
+/** What became of an attempt that did not count; going back is told when it is done. */
+export function refusalOf({ step, batch, verdict }: Refusal): RunTrouble {
+  const { kind: action, reason } = verdict as Exclude<Refusal['verdict'], { kind: 'rewind' }>
+  return { kind: 'refused', step, batch, reason, action }
 }
 
 /** What a supervisor noticed, in the words of the log. */

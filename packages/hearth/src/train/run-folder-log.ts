@@ -22,11 +22,15 @@ const TAGS: Record<Exclude<keyof Measured, 'step'>, string> = {
 
 /** Writes one step to all logs of a run. */
 export class RunLog {
-  readonly #metrics: MetricsLog
-  readonly #events: EventFile
+  readonly #paths: { metrics: string; tensorboard: string }
+  readonly #options: RunLogOptions
+  #metrics: MetricsLog
+  #events: EventFile
 
   /** @internal Use Run.log(). */
   constructor(paths: { metrics: string; tensorboard: string }, options: RunLogOptions) {
+    this.#paths = paths
+    this.#options = options
     this.#metrics = new MetricsLog(paths.metrics, options)
     this.#events = new EventFile(paths.tensorboard, options)
   }
@@ -46,6 +50,13 @@ export class RunLog {
   sync(): void {
     this.#metrics.sync()
     this.#events.sync()
+  }
+
+  /** Forgets what was logged of steps after this one: the run went back, and does them anew. */
+  rewind(afterStep: number): void {
+    this.close()
+    this.#metrics = new MetricsLog(this.#paths.metrics, { ...this.#options, afterStep })
+    this.#events = new EventFile(this.#paths.tensorboard, { ...this.#options, afterStep, goesBack: true })
   }
 
   close(): void {

@@ -45,7 +45,7 @@ export interface RunOptions {
   /** Worker processes under a supervisor, which brings the run through their loss; in this process when it is not given. */
   workers?: number
   /** For drills alone: see SupervisedOptions. */
-  drill?: Pick<SupervisedOptions, 'onCrew' | 'patience'>
+  drill?: Pick<SupervisedOptions, 'onCrew' | 'patience' | 'poison'>
 }
 
 /** The dtype of a run's arithmetic: `auto` is bf16 where the processor or GPU multiplies it in hardware. */
@@ -145,7 +145,7 @@ async function train(run: Run<RunConfig>, options: RunOptions): Promise<RunResul
 async function openEngine(options: Omit<SupervisedOptions, 'workers'>, asked: number | undefined): Promise<Engine> {
   const workers = asked ?? (findStateFolder(options.run.folder) === undefined ? undefined : 1)
   if (workers !== undefined) return await SupervisedSession.open({ ...options, workers })
-  const session = new Session(options.run, options.data, options.dtype, options.report)
+  const session = new Session(options.run, options.data, options.dtype, options.report, options.poison)
   await session.restore()
   return session
 }
@@ -261,16 +261,15 @@ function hooksOf(open: Open, measure: Measure): Hook[] {
 
 /** The steps themselves, and what happens between them. */
 async function trainSteps(open: Open, dtype: DType): Promise<void> {
-  const { run, engine, report, signal } = open
+  const { run, engine, log, report, signal } = open
   const measure = measureOf(open, dtype)
   const hooks = hooksOf(open, measure)
   report({ kind: 'phase', phase: 'training' })
+  let before = engine.step
   for await (const step of stepsOf(engine, run.config.steps, signal)) {
+    if (step.number <= before) log.rewind(step.number - 1)
+    before = step.number
     report({ kind: 'step', step, of: run.config.steps, ...measure(step) })
-    if (step.skipped) {
-      const message = `step ${step.number}: the gradient is not finite (norm ${step.gradientNorm}); the weights were left as they are`
-      report({ kind: 'warning', message })
-    }
     await runHooks(hooks, step)
   }
 }

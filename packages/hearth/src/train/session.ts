@@ -1,15 +1,27 @@
 // One run while it is open: model, trainer, data, logs and the folder they are written to. The flow of a run is run.ts;
 // what is measured, saved and exported along the way is here.
 import { CheckpointError, scope, type DType, type Tensor } from '@hearth/torch'
-import { loadLatest, prune, realStorage, saveCheckpoint } from '../checkpoint/index.js'
+import {
+  loadLatest,
+  prune,
+  realStorage,
+  saveCheckpoint,
+  type Json,
+  type LoadedCheckpoint,
+} from '../checkpoint/index.js'
 import type { TextBatch } from '../data/index.js'
 import { saveModel } from '../formats/index.js'
 import { placeModel, type LanguageModel } from '../models/index.js'
 import type { Schedule } from '../optim/index.js'
 import { changesOf, configHash } from './changes.js'
 import type { RunConfig } from './config.js'
+import { poisoned, type Poison } from './drill/poison.js'
 import type { Engine } from './engine.js'
+import { EventLog, refusalOf, type RunTrouble } from './event-log.js'
+import { checkBeginning, finishRewind } from './go-back.js'
 import { heldOutLoss, type HeldOutLoss } from './held-out.js'
+import { Judge, type JudgeOptions } from './judge.js'
+import { judgedSteps, type JudgedSteps, type RewindVerdict } from './judged-steps.js'
 import { nextToken } from './objective.js'
 import { optimizerOf, scheduleOfRun } from './optimizer.js'
 import type { Report } from './run-events.js'
@@ -18,27 +30,44 @@ import { initialModel } from './run-model.js'
 import type { TextData } from './text-data.js'
 import { Trainer, type Step } from './trainer.js'
 
+/** What the judge of a run is told. */
+export const judgeOptions = ({ guard, every }: RunConfig): JudgeOptions => ({
+  ...guard,
+  checkpointEvery: every.checkpoint,
+})
+
+/** What is saved with the weights: the configuration that they are of, and what the judge knows. */
+export const metaOf = (config: RunConfig, judge: Judge): { config: string; judge: Json } => ({
+  config: configHash(config),
+  judge: judge.state,
+})
+
 export class Session implements Engine {
   readonly model: LanguageModel
   readonly trainer: Trainer<unknown, TextBatch>
   readonly schedule: Schedule
+  readonly #dtype: DType
+  #judge: Judge
+  #events: EventLog | undefined
   readonly #run: Run<RunConfig>
   readonly #data: TextData
   readonly #report: Report
   #parent: string | null = null
   #savedStep = -1
 
-  constructor(run: Run<RunConfig>, data: TextData, dtype: DType, report: Report) {
+  /** @param poison for drills alone */
+  constructor(run: Run<RunConfig>, data: TextData, dtype: DType, report: Report, poison: Poison = {}) {
     const { config } = run
     this.#run = run
+    this.#dtype = dtype
+    this.#judge = new Judge(judgeOptions(config))
     this.#data = data
     this.#report = report
     this.model = placeModel(initialModel(config, data.tokenizer), config.device)
     this.schedule = scheduleOfRun(config, changesOf(run.record, run.paths.config))
     this.trainer = new Trainer({
       weights: this.model.weights,
-      objective: nextToken(this.model),
-      batches: data.batches,
+      ...poisoned({ objective: nextToken(this.model), batches: data.batches }, poison),
       optimizer: optimizerOf(config, dtype),
       schedule: this.schedule,
       slots: config.slots,
@@ -64,19 +93,49 @@ export class Session implements Engine {
     return this.#parent
   }
 
+  /** Which gradients count. */
+  get judge(): Judge {
+    return this.#judge
+  }
+
   steps(last: number): AsyncGenerator<Step, void, void> {
-    return this.trainer.steps(last)
+    const stepOf = () => this.step
+    const run: JudgedSteps = {
+      judge: this.#judge,
+      get step() {
+        return stepOf()
+      },
+      attempt: (step, batch) => this.trainer.attempt(step, batch),
+      onRefusal: (refusal) => refusal.verdict.kind !== 'rewind' && this.#note(refusalOf(refusal)),
+      // In memory, as the step itself.
+      keepJudgement: () => undefined,
+      rewind: (verdict) => this.#rewind(verdict),
+    }
+    return judgedSteps(run, last)
   }
 
   /** Goes on from the newest checkpoint that is whole; from the beginning when there is none. */
   async restore(): Promise<void> {
+    const latest = await this.load()
+    if (latest === undefined) return
+    this.#judge = new Judge(judgeOptions(this.#run.config), (latest.meta as { judge?: Json }).judge)
+    this.#report({ kind: 'restored', step: latest.step, path: latest.path })
+  }
+
+  /**
+   * Takes over the newest checkpoint that is whole.
+   * @param upTo checkpoints of later steps are passed over
+   * @returns undefined when there is none: then nothing was changed
+   */
+  async load(upTo?: number): Promise<Pick<LoadedCheckpoint, 'step' | 'path' | 'meta'> | undefined> {
     const onRefused = ({ path, problems }: { path: string; problems: readonly string[] }) =>
       this.#report({
         kind: 'warning',
         message: `checkpoint ${path} is refused, the one before it is used: ${problems.join('; ')}`,
       })
-    using latest = await loadLatest(realStorage, this.#run.paths.checkpoints, { onRefused })
-    if (latest === undefined) return
+    const options = { onRefused, ...(upTo !== undefined && { upTo }) }
+    using latest = await loadLatest(realStorage, this.#run.paths.checkpoints, options)
+    if (latest === undefined) return undefined
     const saved = (latest.meta as { config?: string }).config
     if (saved !== configHash(this.#run.config))
       throw new CheckpointError(
@@ -92,7 +151,36 @@ export class Session implements Engine {
     })
     this.#parent = latest.hash
     this.#savedStep = latest.step
-    this.#report({ kind: 'restored', step: latest.step, path: latest.path })
+    return { step: latest.step, path: latest.path, meta: latest.meta }
+  }
+
+  /** Back to a checkpoint, or to the beginning; what is saved at once has the batches that are left out from there. */
+  async #rewind(verdict: RewindVerdict): Promise<void> {
+    const found = await this.load(verdict.to)
+    if (found === undefined) {
+      checkBeginning(verdict, this.#run.config)
+      const initial = new Session(this.#run, this.#data, this.#dtype, () => undefined)
+      const { tensors } = initial.trainer.state
+      this.trainer.restore({ step: 0, tensors })
+      Object.values(tensors).forEach((tensor) => tensor.dispose())
+      this.#parent = null
+    }
+    this.#judge.restored((found?.meta as { judge?: Json } | undefined)?.judge)
+    this.#savedStep = -1
+    await finishRewind(verdict, this.step, {
+      checkpoints: this.#run.paths.checkpoints,
+      save: () => this.save(),
+      note: (event) => this.#note(event),
+      report: this.#report,
+    })
+  }
+
+  #note(event: RunTrouble): void {
+    const warn = (error: Error) =>
+      this.#report({ kind: 'warning', message: `events cannot be written: ${error.message}` })
+    const tell = (trouble: RunTrouble) => this.#report({ kind: 'trouble', event: trouble })
+    this.#events ??= new EventLog(this.#run.paths.events, tell, warn)
+    this.#events.write(event)
   }
 
   /** Writes a durable checkpoint of the step just done, unless there is one; gives the error of a disk that refuses. */
@@ -103,7 +191,7 @@ export class Session implements Engine {
     const started = performance.now()
     try {
       this.#report({ kind: 'phase', phase: 'checkpoint' })
-      const meta = { config: configHash(this.#run.config) }
+      const meta = metaOf(this.#run.config, this.#judge)
       const saved = await saveCheckpoint(realStorage, checkpoints, { step, tensors, meta, parent: this.#parent })
       this.#parent = saved.hash
       this.#savedStep = step
@@ -119,7 +207,8 @@ export class Session implements Engine {
   /** Old checkpoints that cannot be removed cost room, nothing else. */
   async #prune(): Promise<void> {
     try {
-      await prune(realStorage, this.#run.paths.checkpoints, { keepLast: this.#run.config.keepCheckpoints })
+      const { keepCheckpoints: keepLast, every } = this.#run.config
+      await prune(realStorage, this.#run.paths.checkpoints, { keepLast, planned: every.checkpoint })
     } catch (error) {
       this.#report({ kind: 'warning', message: `old checkpoints cannot be removed: ${(error as Error).message}` })
     }
@@ -148,6 +237,7 @@ export class Session implements Engine {
   }
 
   close(): Promise<void> {
+    this.#events?.close()
     return Promise.resolve()
   }
 }

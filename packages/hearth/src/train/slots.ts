@@ -1,4 +1,4 @@
-// Forward and backward of one gradient slot: a function of the weights, the step and the slot alone, so that any process
+// Forward and backward of one gradient slot: a function of the weights, the batch and the slot alone, so that any process
 // may compute it, and compute it again. Not here: sums over slots (gradients.ts), the update (trainer.ts, worker.ts).
 import { backward, isFloating, keep, manualSeed, scope, type Device, type DType, type Tensor } from '@hearth/torch'
 import { hashCounters } from '../data/index.js'
@@ -7,7 +7,7 @@ import { SlotSum, takeGradients, type Named } from './gradients.js'
 import type { Objective } from './objective.js'
 import { keepActivations, Segments } from './segments.js'
 
-/** Where batches come from: a function of (step, slot) alone. */
+/** Where batches come from: a function of (position, slot) alone. */
 export interface StepBatches<Batch> {
   slotAt(step: number, slot: number, slots: number): Batch
 }
@@ -56,28 +56,29 @@ export function releaseLeaves(leaves: Named, weights: Named): void {
 /**
  * Forward and backward of one slot.
  * @param tree the tree whose leaves are replaced
+ * @param batch position in the data: steps done, and batches left out
  */
 export function runSlot<Weights, Batch>(
   options: SlotOptions<Weights, Batch>,
   tree: Weights,
   leaves: Named,
-  step: number,
+  batch: number,
   slot: number,
 ): SlotResult {
   const { objective, batches, slots, seed, activationCheckpointing, device } = options
   return scope(() => {
-    // Randomness is a function of (seed, step, slot), never of history.
-    manualSeed(hashCounters(seed, step, slot))
-    const batch = batches.slotAt(step, slot, slots)
+    // Randomness is a function of (seed, batch, slot), never of history.
+    manualSeed(hashCounters(seed, batch, slot))
+    const part = batches.slotAt(batch, slot, slots)
     const segments = activationCheckpointing ? new Segments() : undefined
     const filled = fillTree(tree, (path) => leaves[path]!)
-    const loss = objective.loss(filled, batch, { runBlock: segments?.run ?? keepActivations, device })
+    const loss = objective.loss(filled, part, { runBlock: segments?.run ?? keepActivations, device })
     const value = loss.item()
     if (segments) segments.backward(loss)
     else backward(loss)
     const gradients = takeGradients(leaves)
     for (const [path, gradient] of Object.entries(gradients)) gradients[path] = keep(gradient.to('float32'))
-    return { gradients, loss: value, size: objective.size(batch) }
+    return { gradients, loss: value, size: objective.size(part) }
   })
 }
 

@@ -5,7 +5,7 @@ import { createRequire } from 'node:module'
 import { availableParallelism } from 'node:os'
 import { dirname, join } from 'node:path'
 import { CheckpointError, type DType } from '@hearth/torch'
-import type { Committed } from '../checkpoint/index.js'
+import type { Committed, Json } from '../checkpoint/index.js'
 import { Supervisor, type CrewEvent, type SupervisorOptions } from '../cluster/index.js'
 import { saveModel } from '../formats/index.js'
 import type { LanguageModel } from '../models/index.js'
@@ -13,11 +13,15 @@ import { configHash } from './changes.js'
 import type { RunConfig } from './config.js'
 import type { SaverJob, SaveResult, SaveTask } from './checkpoint-process.js'
 import type { Engine } from './engine.js'
-import { EventLog, Goodput, troubleOf } from './event-log.js'
+import type { Poison } from './drill/poison.js'
+import { EventLog, Goodput, refusalOf, troubleOf } from './event-log.js'
+import { checkBeginning, finishRewind } from './go-back.js'
 import type { HeldOutLoss } from './held-out.js'
 import type { Report } from './run-events.js'
 import type { Run } from './run-folder.js'
-import { prepareState, type PreparedState } from './supervised-state.js'
+import { judgedSteps, type JudgedSteps, type RewindVerdict } from './judged-steps.js'
+import { Session } from './session.js'
+import { fillBank, prepareState, type PreparedState } from './supervised-state.js'
 import { removeStateFolder } from './state-folder.js'
 import type { TextData } from './text-data.js'
 import type { Step } from './trainer.js'
@@ -32,6 +36,8 @@ export interface SupervisedOptions {
   dtype: DType
   report: Report
   workers: number
+  /** Batches whose numbers go wrong: for drills. */
+  poison?: Poison
   /** Given the workers as they start: drills have faults happen to them. */
   onCrew?: (crew: CrewUnderDrill) => void
   /** Of the supervisor: drills lose more workers, sooner. */
@@ -95,7 +101,6 @@ export class SupervisedSession implements Engine {
       schedule: prepared.schedule,
       clip: run.config.optimizer.clip,
       freeBank: () => this.#freeBank(),
-      onNotFinite: (step, action) => this.#log.write({ kind: 'not-finite', step, action }),
     })
   }
 
@@ -119,10 +124,53 @@ export class SupervisedSession implements Engine {
   }
 
   async *steps(last: number): AsyncGenerator<Step, void, void> {
-    for await (const step of this.#workers.steps(last)) {
+    for await (const step of judgedSteps(this.#judged(), last)) {
       this.#account(step)
       yield step
     }
+  }
+
+  #judged(): JudgedSteps {
+    const { judge, state } = this.#prepared
+    const stepOf = () => this.step
+    const metaOf = () => ({ judge: judge.state })
+    return {
+      judge,
+      get step() {
+        return stepOf()
+      },
+      attempt: (step, batch) => this.#workers.attempt(step, batch, metaOf),
+      onRefusal: (refusal) => refusal.verdict.kind !== 'rewind' && this.#log.write(refusalOf(refusal)),
+      keepJudgement: () => void state.commit(this.step, this.#committed.bank, metaOf()),
+      rewind: (verdict) => this.#rewind(verdict),
+    }
+  }
+
+  /** Back to a checkpoint, or to the beginning, in a bank that is free. */
+  async #rewind(verdict: RewindVerdict): Promise<void> {
+    const { run, data, dtype, report } = this.#options
+    const { judge, state } = this.#prepared
+    await this.#copy?.done
+    const session = new Session(run, data, dtype, report)
+    const { tensors } = session.trainer.state
+    try {
+      const found = await session.load(verdict.to)
+      if (found === undefined) checkBeginning(verdict, run.config)
+      judge.restored((found?.meta as { judge?: Json } | undefined)?.judge)
+      const bank = await this.#freeBank()
+      fillBank(state, bank, tensors)
+      state.commit(session.step, bank, { judge: judge.state })
+    } finally {
+      Object.values(tensors).forEach((tensor) => tensor.dispose())
+    }
+    this.#parent = session.parent
+    this.#savedStep = -1
+    await finishRewind(verdict, this.step, {
+      checkpoints: run.paths.checkpoints,
+      save: () => this.save({ wait: true }),
+      note: (event) => this.#log.write(event),
+      report,
+    })
   }
 
   async save({ wait }: { wait: boolean }): Promise<CheckpointError | undefined> {
@@ -171,7 +219,7 @@ export class SupervisedSession implements Engine {
   }
 
   #job(): WorkerJob {
-    const { run, dtype } = this.#options
+    const { run, dtype, poison } = this.#options
     const { state, gradients, parts, hash, modelConfig } = this.#prepared
     const { OMP_NUM_THREADS } = this.#threads()
     return {
@@ -179,6 +227,7 @@ export class SupervisedSession implements Engine {
       state: state.path,
       gradients: gradients?.path,
       threads: Number(OMP_NUM_THREADS),
+      poison,
     }
   }
 
@@ -200,11 +249,12 @@ export class SupervisedSession implements Engine {
     }
   }
 
-  async #write({ step, bank }: Committed): Promise<CheckpointError | undefined> {
+  async #write({ step, bank, meta: committedMeta }: Committed): Promise<CheckpointError | undefined> {
     const { report, run } = this.#options
     report({ kind: 'phase', phase: 'checkpoint' })
-    const meta = { config: configHash(run.config) }
-    const task = { bank, step, meta, parent: this.#parent, keep: run.config.keepCheckpoints }
+    const { keepCheckpoints: keep, every } = run.config
+    const meta = { config: configHash(run.config), ...(committedMeta as { judge: Json }) }
+    const task = { bank, step, meta, parent: this.#parent, keep, planned: every.checkpoint }
     const [answer] = await this.#saver.run('checkpoint', [task])
     const result = answer as SaveResult
     if (!result.saved) return new CheckpointError(result.problem)

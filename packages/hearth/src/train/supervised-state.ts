@@ -3,11 +3,12 @@
 import { noGrad, scope, type SafetensorsDescription, type Tensor } from '@hearth/torch'
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { StateFile } from '../checkpoint/index.js'
+import { StateFile, type Json } from '../checkpoint/index.js'
 import type { Schedule } from '../optim/index.js'
 import { flattenTree } from '../tree/index.js'
 import { configHash } from './changes.js'
-import { Session } from './session.js'
+import { Judge } from './judge.js'
+import { judgeOptions, Session } from './session.js'
 import { partsOf } from './shares.js'
 import { findStateFolder, makeStateFolder } from './state-folder.js'
 import type { SupervisedOptions } from './supervised-session.js'
@@ -23,6 +24,7 @@ export interface PreparedState {
   /** Elements of each weight by path, in their order. */
   sizes: Record<string, number>
   schedule: Schedule
+  judge: Judge
   /** Where the state came from. */
   from: 'state file' | 'checkpoint' | 'nothing'
   /** The step of the newest durable checkpoint, -1 when there is none, and what names it. */
@@ -58,11 +60,13 @@ export async function prepareState(options: SupervisedOptions): Promise<Prepared
   }
   try {
     const left = takeOver(run.folder, hash, step)
-    const state = left ?? createState(run.folder, hash, { tensors, step, gradients: weights, parts })
+    const judge = left ? new Judge(judgeOptions(config), judgeIn(left.committed!.meta)) : session.judge
+    const meta = { judge: judge.state }
+    const state = left ?? createState(run.folder, hash, { tensors, step, meta, gradients: weights, parts })
     const gradients = parts > 1 ? createGradients(state.path, hash, weights, parts) : undefined
     const from = left ? 'state file' : session.savedStep >= 0 ? 'checkpoint' : 'nothing'
     const close = () => [state, gradients].forEach((file) => file?.close())
-    return { ...known, state, gradients, from, close }
+    return { ...known, state, gradients, judge, from, close }
   } finally {
     Object.values(tensors).forEach((tensor) => tensor.dispose())
   }
@@ -87,20 +91,30 @@ const describe = (tensors: Record<string, Tensor>): SafetensorsDescription[] =>
 
 const bytesOf = (tensors: Record<string, Tensor>) => Object.values(tensors).reduce((sum, { nbytes }) => sum + nbytes, 0)
 
+/** What the judge knew when a state was committed. */
+const judgeIn = (meta: Json) => (meta as { judge?: Json }).judge
+
 interface NewState {
   tensors: Record<string, Tensor>
   step: number
+  meta: Json
   gradients: Record<string, Tensor>
   parts: number
 }
 
-function createState(runFolder: string, hash: string, { tensors, step, gradients, parts }: NewState): StateFile {
+function createState(runFolder: string, hash: string, made: NewState): StateFile {
+  const { tensors, step, meta, gradients, parts } = made
   const bytes = BANKS * bytesOf(tensors) + (parts > 1 ? (parts + 1) * bytesOf(gradients) : 0)
   const folder = makeStateFolder(runFolder, bytes)
   const state = StateFile.create(join(folder, STATE), { tensors: describe(tensors), config: hash, banks: BANKS })
-  noGrad(() => scope(() => Object.entries(tensors).forEach(([name, tensor]) => state.tensor(0, name).copy_(tensor))))
-  state.commit(step, 0, {})
+  fillBank(state, 0, tensors)
+  state.commit(step, 0, meta)
   return state
+}
+
+/** Copies a whole state into a bank. */
+export function fillBank(state: StateFile, bank: number, tensors: Readonly<Record<string, Tensor>>): void {
+  noGrad(() => scope(() => Object.entries(tensors).forEach(([name, tensor]) => state.tensor(bank, name).copy_(tensor))))
 }
 
 /** Always anew: what is in them is of no worth after a step, and a crash may have left half a file. */

@@ -9,6 +9,8 @@ import { AppendFile } from './metrics-append-file.js'
 export interface EventFileOptions {
   /** Steps after this one that earlier files hold are to be forgotten: the run goes on from here. 0 for a new run. */
   afterStep: number
+  /** Earlier files hold such steps for certain. */
+  goesBack?: boolean
   /** Told once when events cannot be written; they are kept and tried again. */
   onProblem: (error: Error) => void
 }
@@ -22,14 +24,14 @@ export class EventFile {
    * @param folder where event files are kept; made when it is not there
    * @throws the system's error when the file cannot be opened
    */
-  constructor(folder: string, { afterStep, onProblem }: EventFileOptions) {
+  constructor(folder: string, { afterStep, goesBack = afterStep > 0, onProblem }: EventFileOptions) {
     mkdirSync(folder, { recursive: true })
     const now = new Date()
     const seconds = String(Math.floor(now.getTime() / 1000)).padStart(10, '0')
     const name = `events.out.tfevents.${seconds}.${hostname()}.${process.pid}.${EventFile.#opened++}`
     this.#file = new AppendFile(join(folder, name), onProblem)
     this.#append(encodeEvent(now, 0, (event) => event.tag(3, WireType.LengthDelimited).string('brain.Event:2')))
-    if (afterStep > 0) this.#append(encodeRestart(now, afterStep + 1))
+    if (goesBack) this.#append(encodeRestart(now, afterStep + 1))
   }
 
   get path(): string {

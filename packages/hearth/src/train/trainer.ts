@@ -1,11 +1,20 @@
 // The trainer: an async generator of optimizer steps over any objective. It holds the float32 master weights and the
-// optimizer's state, and nothing else: which batch, which learning rate and which random numbers a step uses are
-// functions of its number. Files, logs and measurements are hooks around it (run.ts).
+// optimizer's state, and nothing else: which learning rate and which random numbers a step uses are functions of its
+// number, and which batch is that number and the batches that its judge left out before it. Files, logs and measurements
+// are hooks around it (run.ts).
 import { noGrad, scope } from '@hearth/torch'
-import { clipScale, gradientNorm, type Optimizer, type OptimizerState, type Schedule } from '../optim/index.js'
+import {
+  clipScale,
+  gradientNorm as globalNorm,
+  type Optimizer,
+  type OptimizerState,
+  type Schedule,
+} from '../optim/index.js'
 import { flattenTree } from '../tree/index.js'
 import { hearEvents } from './event-loop.js'
 import type { Named } from './gradients.js'
+import { Judge, TrainingError } from './judge.js'
+import { judgedSteps, type Attempt } from './judged-steps.js'
 import { computeLeaves, releaseLeaves, runSlot, runSlots, type SlotOptions } from './slots.js'
 
 export interface TrainerOptions<Weights, Batch> extends SlotOptions<Weights, Batch> {
@@ -15,12 +24,16 @@ export interface TrainerOptions<Weights, Batch> extends SlotOptions<Weights, Bat
   schedule: Schedule
   /** Largest global gradient norm. */
   clip: number
+  /** Says which gradients count. @default one that leaves out batches whose gradient is not finite, and loss spikes */
+  judge?: Judge
 }
 
 /** One optimizer step that was done. */
 export interface Step {
   /** Steps done, this one included: the first is 1. */
   number: number
+  /** Its position in the data: ahead of the steps done before it when batches were left out. */
+  batch: number
   /** Mean loss over the global batch, before the update. */
   loss: number
   learningRate: number
@@ -28,9 +41,8 @@ export interface Step {
   gradientNorm: number
   /** Tokens (or pictures) trained on. */
   size: number
+  /** With attempts that did not count. */
   seconds: number
-  /** The gradient was not finite, and the weights were left as they are. */
-  skipped: boolean
 }
 
 /** Everything a run needs to go on with the same bits. */
@@ -49,12 +61,14 @@ export class Trainer<Weights, Batch> {
   readonly #options: TrainerOptions<Weights, Batch>
   readonly #weights: Named
   readonly #state: OptimizerState
+  readonly #judge: Judge
   #step = 0
 
   constructor(options: TrainerOptions<Weights, Batch>) {
     this.#options = options
     this.#weights = flattenTree(options.weights)
     this.#state = options.optimizer.init(this.#weights)
+    this.#judge = options.judge ?? new Judge()
   }
 
   /** Steps done so far. */
@@ -76,52 +90,62 @@ export class Trainer<Weights, Batch> {
     this.#step = saved.step
   }
 
-  /** Does steps until `last` of them are done; stop by leaving the loop, always between two steps. */
-  async *steps(last: number): AsyncGenerator<Step, void, void> {
-    while (this.#step < last) yield await this.#nextStep()
+  /**
+   * Does steps until `last` of them are done; stop by leaving the loop, always between two steps.
+   * @throws TrainingError where the judge would go back: a trainer has no checkpoints
+   */
+  steps(last: number): AsyncGenerator<Step, void, void> {
+    const stepOf = () => this.#step
+    return judgedSteps(
+      {
+        judge: this.#judge,
+        get step() {
+          return stepOf()
+        },
+        attempt: (step, batch) => this.attempt(step, batch),
+        onRefusal: () => undefined,
+        keepJudgement: () => undefined,
+        rewind: ({ reason }) => Promise.reject(new TrainingError(`training cannot go on: ${reason}`)),
+      },
+      last,
+    )
   }
 
-  async #nextStep(): Promise<Step> {
-    const started = performance.now()
-    const { schedule } = this.#options
-    const { gradients, losses, size } = await this.#runSlots()
-    const learningRate = schedule(this.#step)
-    const gradientNorm = noGrad(() => scope(() => this.#update(gradients, learningRate)))
-    this.#step++
-    return {
-      number: this.#step,
-      loss: losses.reduce((sum, loss) => sum + loss, 0) / losses.length,
-      learningRate,
-      gradientNorm,
-      size,
-      seconds: (performance.now() - started) / 1000,
-      skipped: !Number.isFinite(gradientNorm),
+  /** Computes the gradient of a batch for the next step; committing it updates the weights. */
+  async attempt(step: number, batch: number): Promise<Attempt> {
+    const { schedule, slots } = this.#options
+    const { gradients, losses, size } = await this.#runSlots(batch)
+    const learningRate = schedule(step)
+    const gradientNorm = noGrad(() => scope(() => globalNorm(gradients) / slots))
+    const drop = () => Object.values(gradients).forEach((gradient) => gradient.dispose())
+    const commit = () => {
+      try {
+        noGrad(() => scope(() => this.#update(gradients, gradientNorm, learningRate)))
+      } finally {
+        drop()
+      }
     }
+    const loss = losses.reduce((sum, each) => sum + each, 0) / losses.length
+    return { loss, learningRate, gradientNorm, size, commit, drop }
   }
 
-  async #runSlots() {
+  async #runSlots(batch: number) {
     const { slots, dtype, weights } = this.#options
     const leaves = computeLeaves(this.#weights, dtype)
     const all = Array.from({ length: slots }, (_, slot) => slot)
     try {
-      return await runSlots(all, (slot) => runSlot(this.#options, weights, leaves, this.#step, slot), hearEvents)
+      return await runSlots(all, (slot) => runSlot(this.#options, weights, leaves, batch, slot), hearEvents)
     } finally {
       releaseLeaves(leaves, this.#weights)
     }
   }
 
-  /** Mean over slots, clipping and update in one pass; a gradient that is not finite changes nothing. Returns the norm. */
-  #update(gradients: Named, learningRate: number): number {
+  /** Mean over slots, clipping and update in one pass. */
+  #update(gradients: Named, norm: number, learningRate: number): void {
     const { slots, clip, optimizer } = this.#options
-    try {
-      const norm = gradientNorm(gradients) / slots
-      const gradientScale = clipScale(norm, clip) / slots
-      const { step } = this
-      if (Number.isFinite(norm))
-        optimizer.update({ weights: this.#weights, gradients, state: this.#state, step, learningRate, gradientScale })
-      return norm
-    } finally {
-      Object.values(gradients).forEach((gradient) => gradient.dispose())
-    }
+    const gradientScale = clipScale(norm, clip) / slots
+    const { step } = this
+    optimizer.update({ weights: this.#weights, gradients, state: this.#state, step, learningRate, gradientScale })
+    this.#step++
   }
 }

@@ -4,6 +4,7 @@ import type { DType } from '@hearth/torch'
 import type { TextBatch } from '../data/index.js'
 import { configure, type LanguageModel } from '../models/index.js'
 import type { RunConfig } from './config.js'
+import { poisoned, type Poison } from './drill/poison.js'
 import type { Named } from './gradients.js'
 import { heldOutLoss, type HeldOutLoss } from './held-out.js'
 import { nextToken } from './objective.js'
@@ -30,15 +31,19 @@ export function modelOver(configJson: Record<string, unknown>, weights: Named): 
 export function trainingModel(
   configJson: Record<string, unknown>,
   weights: Named,
-  { config, data, dtype }: { config: RunConfig; data: TextData; dtype: DType },
+  {
+    config,
+    data,
+    dtype,
+    poison = {},
+  }: { config: RunConfig; data: TextData; dtype: DType; poison?: Poison | undefined },
 ): TrainingModel {
   const model = modelOver(configJson, weights)
   const { slots, seed, device, activationCheckpointing } = config
   const { bytesPerToken } = data
   return {
     slotOptions: {
-      objective: nextToken(model),
-      batches: data.batches,
+      ...poisoned({ objective: nextToken(model), batches: data.batches }, poison),
       ...{ slots, seed, device, dtype, activationCheckpointing },
     },
     tree: model.weights,

@@ -2,6 +2,7 @@
 import { setNumThreads, type DType } from '@hearth/torch'
 import { StateFile } from '../checkpoint/index.js'
 import { serveTasks } from '../cluster/index.js'
+import type { Poison } from './drill/poison.js'
 import type { RunConfig } from './config.js'
 import { optimizerOf } from './optimizer.js'
 import { prepareText } from './text-data.js'
@@ -22,6 +23,8 @@ export interface WorkerJob {
   gradients: string | undefined
   parts: number
   threads: number
+  /** For drills alone. */
+  poison: Poison | undefined
 }
 
 serveTasks(async (opened) => {
@@ -33,7 +36,7 @@ serveTasks(async (opened) => {
   const data = await prepareText(config, job.folder, { report: () => undefined })
   const named = Object.entries(state.bank(0)).filter(([name]) => name.startsWith('weights.'))
   const weights = Object.fromEntries(named.map(([name, tensor]) => [name.slice('weights.'.length), tensor]))
-  const model = trainingModel(job.model, weights, { config, data, dtype })
+  const model = trainingModel(job.model, weights, { config, data, dtype, poison: job.poison })
   const optimizer = optimizerOf(config, dtype)
   return new WorkerTasks({ model, state, gradients, parts, optimizer, dtype, clip: config.optimizer.clip })
 })

@@ -1,10 +1,11 @@
-// Steps done by workers: each step is rounds of tasks, and then a commit. Whatever happens to workers within a round is
-// the supervisor's concern; a step that was not committed did not happen. The bits are those of Trainer (trainer.ts).
-import type { StateFile } from '../checkpoint/index.js'
+// Attempts at steps by workers: each is rounds of tasks, and a commit when it counts. Whatever happens to workers within a
+// round is the supervisor's concern; a step that was not committed did not happen. The bits are those of Trainer
+// (trainer.ts). Not here: whether an attempt counts (judged-steps.ts).
+import type { Json, StateFile } from '../checkpoint/index.js'
 import type { Supervisor } from '../cluster/index.js'
 import { clipScale, normOf, type Schedule } from '../optim/index.js'
+import type { Attempt } from './judged-steps.js'
 import { groupsOf, partsOf } from './shares.js'
-import type { Step } from './trainer.js'
 import type { SlotLosses, TrainTask } from './worker-tasks.js'
 
 export interface WorkersOptions {
@@ -18,17 +19,22 @@ export interface WorkersOptions {
   clip: number
   /** A bank that may be written; resolves when there is one. */
   freeBank: () => Promise<number>
-  /** Told of each attempt at a step whose gradient is not finite. */
-  onNotFinite: (step: number, action: 'again' | 'skipped') => void
 }
 
-/** What a step comes to before it is committed. */
+/** What a step comes to before it counts. */
 interface Outcome extends SlotLosses {
   gradientNorm: number
+  /** Writes the next state into the free bank. */
+  update: () => Promise<void>
 }
 
-/** Steps whose gradient is not finite are done again this often: a fault of the moment is not one of the data. */
-const TRIES = 2
+interface StepTask {
+  step: number
+  batch: number
+  from: number
+  to: number
+  learningRate: number
+}
 
 export class Workers {
   readonly #options: WorkersOptions
@@ -42,63 +48,48 @@ export class Workers {
     this.#groups = groupsOf(options.sizes, options.workers)
   }
 
-  /** Steps done so far. */
-  get step(): number {
-    return this.#options.state.committed!.step
-  }
-
-  /** Does steps until `last` of them are done; stop by leaving the loop, always between two steps. */
-  async *steps(last: number): AsyncGenerator<Step, void, void> {
-    while (this.step < last) yield await this.#nextStep()
-  }
-
-  async #nextStep(): Promise<Step> {
-    const started = performance.now()
+  /**
+   * Computes the gradient of a batch for the next step, as far as the free bank; committing it publishes that bank.
+   * @param metaOf what is committed with it, once it counts
+   */
+  async attempt(step: number, batch: number, metaOf: () => Json): Promise<Attempt> {
     const { state, schedule, slots } = this.#options
-    const { step, bank: from } = state.committed!
+    const from = state.committed!.bank
     const learningRate = schedule(step)
     const to = await this.#options.freeBank()
-    const { losses, size, gradientNorm } = await this.#tryStep({ step, from, to, learningRate })
-    const skipped = !Number.isFinite(gradientNorm)
-    state.commit(step + 1, skipped ? from : to, {})
-    const loss = losses.reduce((sum, each) => sum + each, 0) / slots
-    const seconds = (performance.now() - started) / 1000
-    return { number: step + 1, loss, learningRate, gradientNorm, size, seconds, skipped }
-  }
-
-  async #tryStep(task: { step: number; from: number; to: number; learningRate: number }): Promise<Outcome> {
-    const attempt = () => (this.#parts.length === 1 ? this.#whole(task) : this.#shared(task))
-    let outcome = await attempt()
-    for (let tries = 1; !Number.isFinite(outcome.gradientNorm); tries++) {
-      this.#options.onNotFinite(task.step + 1, tries < TRIES ? 'again' : 'skipped')
-      if (tries === TRIES) break
-      outcome = await attempt()
+    const task = { step, batch, from, to, learningRate }
+    const { losses, size, gradientNorm, update } = await (this.#parts.length === 1
+      ? this.#whole(task)
+      : this.#shared(task))
+    const commit = async () => {
+      await update()
+      state.commit(step + 1, to, metaOf())
     }
-    return outcome
+    const loss = losses.reduce((sum, each) => sum + each, 0) / slots
+    return { loss, learningRate, gradientNorm, size, commit, drop: () => undefined }
   }
 
-  async #whole(task: { step: number; from: number; to: number; learningRate: number }): Promise<Outcome> {
-    const [done] = await this.#options.supervisor.run('step', [{ kind: 'step', batch: task.step, ...task }])
-    return done as Outcome
+  /** The worker has updated the free bank by then, where its gradient was finite. */
+  async #whole(task: StepTask): Promise<Outcome> {
+    const [done] = await this.#options.supervisor.run('step', [{ kind: 'step', ...task }])
+    return { ...(done as SlotLosses & { gradientNorm: number }), update: () => Promise.resolve() }
   }
 
-  async #shared({ step, from, to, learningRate }: { step: number; from: number; to: number; learningRate: number }) {
+  async #shared({ step, batch, from, to, learningRate }: StepTask): Promise<Outcome> {
     const { supervisor, slots, clip, sizes } = this.#options
-    const parts = this.#parts.map((slots, part): TrainTask => ({ kind: 'part', batch: step, from, part, slots }))
+    const parts = this.#parts.map((slots, part): TrainTask => ({ kind: 'part', batch, from, part, slots }))
     const done = (await supervisor.run('gradients', parts)) as SlotLosses[]
     const sums = this.#groups.map((paths): TrainTask => ({ kind: 'sum', paths }))
     const found = (await supervisor.run('sum', sums)) as Record<string, number>[]
     const squared = Object.fromEntries(found.flatMap((each) => Object.entries(each)))
     const gradientNorm = normOf(Object.keys(sizes).map((path) => squared[path]!)) / slots
-    if (Number.isFinite(gradientNorm)) {
+    const update = async () => {
       const gradientScale = clipScale(gradientNorm, clip) / slots
       const common = { step, from, to, learningRate, gradientScale }
-      await supervisor.run(
-        'update',
-        this.#groups.map((paths): TrainTask => ({ kind: 'update', ...common, paths })),
-      )
+      const tasks = this.#groups.map((paths): TrainTask => ({ kind: 'update', ...common, paths }))
+      await supervisor.run('update', tasks)
     }
     const losses = done.flatMap(({ losses }) => losses)
-    return { losses, size: done.reduce((sum, { size }) => sum + size, 0), gradientNorm }
+    return { losses, size: done.reduce((sum, { size }) => sum + size, 0), gradientNorm, update }
   }
 }

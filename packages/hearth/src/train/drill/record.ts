@@ -71,7 +71,7 @@ export class DrillRecord {
     if (event.kind === 'goodput') this.#goodput = event
     const unnoticed = this.#happened.filter(({ noticedAt }) => noticedAt === undefined)
     const fault =
-      event.kind === 'not-finite'
+      event.kind === 'refused'
         ? unnoticed.find(({ kind }) => kind === 'nan')
         : event.kind === 'worker-lost'
           ? unnoticed.find(({ kind, places }) => ENDS_A_WORKER.has(kind) && places.includes(event.worker))
