@@ -178,7 +178,7 @@ test(
       const dir = join(root, `diverges-${workers ?? 0}`)
       const options = { dir, drill: { poison: { nan } }, ...(workers !== undefined && { workers }) }
       await expect(startRun(config(`diverges-${workers ?? 0}`), options)).rejects.toThrow(
-        /training cannot go on at step \d+: .*not finite.* after the run went back 3 times.*\n  remedy: .*learning rate/,
+        /training cannot go on at step \d+: .*not finite.* after the run went back 3 times.*\n {2}remedy: .*learning rate/,
       )
       const rewound = troublesOf(dir).filter(({ kind }) => kind === 'rewound')
       expect(rewound).toMatchObject([{ to: 10 }, { to: 0, bad: 10 }, { to: 0 }])

@@ -91,7 +91,8 @@ export class ShardedTrainer<Batch> {
       if (!skipped) this.#update(own.shards, { step, learningRate, gradientNorm })
       const loss = losses.reduce((sum, each) => sum + each, 0) / slots
       const seconds = (performance.now() - started) / 1000
-      const done = { number: step + 1, loss, learningRate, gradientNorm, size, seconds, skipped }
+      const numbers = { number: step + 1, batch: step, loss, learningRate, gradientNorm, size, seconds }
+      const done: Step = skipped ? { ...numbers, skipped } : numbers
       state.commit(step + 1, { changed: !skipped, result: asJson(done) })
       return done
     } finally {
