@@ -3,11 +3,12 @@
 // Goal: within 0.2 %. Each run is a process of its own: which form is used is decided once a process.
 //   npm run bench -- convergence [--steps 558]
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { quickstart } from '@hearth/recipes'
 import { numThreads } from '@hearth/torch'
 import { printTable, writeResult } from './measure.js'
 
@@ -26,9 +27,12 @@ interface Curve {
 function train(name: string, env: NodeJS.ProcessEnv): Curve {
   const started = performance.now()
   const every = Math.ceil(Number(values.steps) / 4)
-  const args = ['train', 'quickstart', '--name', name, '--runs', folder, '--json']
-  const settings = [`steps=${values.steps}`, `every.evaluate=${every}`, 'every.sample=1000000']
-  const { status } = spawnSync(process.execPath, [command, ...args, ...settings.flatMap((set) => ['--set', set])], {
+  const recipe = join(folder, `${name}.json`)
+  writeFileSync(
+    recipe,
+    JSON.stringify({ ...quickstart(), name, steps: Number(values.steps), every: { log: 10, evaluate: every } }),
+  )
+  const { status } = spawnSync(process.execPath, [command, 'train', recipe, '--runs', folder, '--json'], {
     stdio: ['ignore', 'ignore', 'inherit'],
     env: { ...process.env, ...env },
   })
