@@ -8,17 +8,17 @@ export type Tree<T> = T | { readonly [key: string]: Tree<T> } | readonly Tree<T>
 /** Shape of a tree with its leaves replaced: a model's own type with gradients in place of weights, say. */
 export type MapTree<S, T> = S extends Tensor ? T : { [K in keyof S]: MapTree<S[K], T> }
 
-const isLeaf = (node: unknown): boolean => node instanceof Tensor || typeof node !== 'object' || node === null
 const join = (path: string, key: string | number): string => (path === '' ? String(key) : `${path}.${key}`)
 
 /**
- * The same tree with `change(leaf, path)` at every leaf, in order. Missing (undefined) entries stay missing.
+ * The same tree with `change(leaf, path)` at every tensor, in order. Numbers and the like, and entries that are missing,
+ * stay as they are.
  * @example
  * const half = mapTree(weights, (weight) => weight.to('bfloat16'))
  */
 export function mapTree<S, R>(tree: S, change: (leaf: Tensor, path: string) => R, path = ''): MapTree<S, R> {
-  if (tree === undefined) return undefined as MapTree<S, R>
-  if (isLeaf(tree)) return change(tree as Tensor, path) as MapTree<S, R>
+  if (tree instanceof Tensor) return change(tree, path) as MapTree<S, R>
+  if (typeof tree !== 'object' || tree === null) return tree as MapTree<S, R>
   if (Array.isArray(tree))
     return tree.map((node: unknown, index) => mapTree(node, change, join(path, index))) as MapTree<S, R>
   const entries = Object.entries(tree as object).map(([key, node]) => [

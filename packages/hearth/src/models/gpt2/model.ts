@@ -12,6 +12,7 @@ import {
   mergeHeads,
   splitHeads,
   type Linear,
+  withoutBias,
 } from '../../nn/index.js'
 import { firstPosition, forwardOf, runBlocks, type BlockContext } from '../decoder.js'
 import type { Family, ForwardOptions, ModelShape } from '../family.js'
@@ -35,8 +36,8 @@ function selfAttention(
 
 /** The feed-forward part of x, added to the residual stream. */
 function feedForward({ feedForward: w }: Gpt2Block, config: Gpt2Config, x: Tensor, residual: Tensor): Tensor {
-  const { weight, bias } = w.up // the bias is added on the way through the activation
-  const middle = activate(config.activation, linear({ weight }, x), bias) // (B, T, F)
+  const { bias } = w.up // the bias is added on the way through the activation
+  const middle = activate(config.activation, linear(withoutBias(w.up), x), bias) // (B, T, F)
   return linear(w.down, middle, { residual }) // (B, T, F) → (B, T, D)
 }
 
