@@ -2,6 +2,7 @@
 export { activate, activationNames, gated, type Activation } from './activation.js'
 export { attention, type AttentionOptions } from './attention.js'
 export { composedAttention, type ComposedOptions } from './composed-attention.js'
+export { channelsLast, channelsSecond, conv2d, type Conv2d, type Conv2dOptions } from './conv2d.js'
 export { crossEntropy, type CrossEntropyOptions } from './cross-entropy.js'
 export { embedding, type Embedding } from './embedding.js'
 export { mergeHeads, splitHeads } from './heads.js'

@@ -20,12 +20,6 @@ bool libraryMultipliesBfloat16() {
 #endif
 }
 
-/** The dtype in which products of x are computed. */
-at::ScalarType arithmeticOf(const Tensor& x) {
-  const bool widens = x.device().is_cpu() && x.scalar_type() == at::kBFloat16 && !libraryMultipliesBfloat16();
-  return widens ? at::kFloat : x.scalar_type();
-}
-
 OptionalTensor converted(const OptionalTensor& tensor, at::ScalarType dtype) {
   return tensor.has_value() && tensor->defined() ? OptionalTensor(tensor->to(dtype)) : c10::nullopt;
 }
@@ -40,6 +34,11 @@ Tensor activated(const Tensor& x, LinearActivation activation) {
 }
 
 }  // namespace
+
+at::ScalarType arithmeticOf(const Tensor& x) {
+  const bool widens = x.device().is_cpu() && x.scalar_type() == at::kBFloat16 && !libraryMultipliesBfloat16();
+  return widens ? at::kFloat : x.scalar_type();
+}
 
 LinearActivation activationNamed(c10::string_view name) {
   if (name == "none") return LinearActivation::none;

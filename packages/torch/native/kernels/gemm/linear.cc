@@ -7,6 +7,7 @@
 #include <torch/library.h>
 
 #include "kernels/gemm/choice.h"
+#include "kernels/gemm/finish.h"
 #include "kernels/gemm/product.h"
 #include "kernels/operands.h"
 
@@ -20,32 +21,9 @@ using TwoTensors = std::tuple<Tensor, Tensor>;
 /** Products with fewer rows take longer to pack than to compute. */
 constexpr int64_t kLeastRows = 8;
 
-template <typename T>
-const EpilogueLoops<T>& loopsOf(const T*) {
-  if constexpr (std::is_same_v<T, float>) return epilogueTable().float32;
-  else return epilogueTable().bfloat16;
-}
-
 const GemmKernel* kernelFor(const Tensor& left, int64_t rows) {
   return isOurs(left) && rows >= kLeastRows ? chosenKernel(left.scalar_type()) : nullptr;
 }
-
-/** The whole epilogue of one product: operands are null where there are none. */
-template <typename T>
-struct Epilogue {
-  const T* bias;
-  const T* residual;
-  T* before;
-  T* out;
-  int64_t stride;
-  LinearActivation activation;
-
-  void operator()(int64_t row, int64_t column, int64_t count, const float* sums) const {
-    const int64_t at = row * stride + column;
-    const T* const r = residual ? residual + at : nullptr;
-    loopsOf(out).finish({sums, bias ? bias + column : nullptr, r, before ? before + at : nullptr, out + at, count, activation});
-  }
-};
 
 TwoTensors linearForwardCpu(const Tensor& x, const Tensor& weight, const OptionalTensor& bias, const OptionalTensor& residual,
                             c10::string_view activation, bool keepsBefore) {
@@ -104,8 +82,8 @@ Tensor linearBiasGradientCpu(const Tensor& upstream) {
     const int64_t grain = std::max<int64_t>(1, kElementwiseGrain / strip / std::max<int64_t>(1, rows.size(0)));
     at::parallel_for(0, (columns + strip - 1) / strip, grain, [&](int64_t first, int64_t last) {
       const int64_t from = first * strip, count = std::min(columns, last * strip) - from;
-      loopsOf(element).addRows(dataOf<T>(rows) + from, rows.size(0), columns, dataOf<float>(sums) + from, count);
-      loopsOf(element).finish({dataOf<float>(sums) + from, nullptr, nullptr, nullptr, dataOf<T>(out) + from, count, LinearActivation::none});
+      epilogueOf(element).addRows(dataOf<T>(rows) + from, rows.size(0), columns, dataOf<float>(sums) + from, count);
+      epilogueOf(element).finish({dataOf<float>(sums) + from, nullptr, nullptr, nullptr, dataOf<T>(out) + from, count, LinearActivation::none});
     });
   });
   return out;
@@ -118,7 +96,7 @@ Tensor linearActivationGradientCpu(const Tensor& upstream, const Tensor& before,
   withElementsOf(dy, [&](auto* element) {
     using T = std::remove_pointer_t<decltype(element)>;
     at::parallel_for(0, dy.numel(), kElementwiseGrain, [&](int64_t begin, int64_t end) {
-      loopsOf(element).gradient(dataOf<T>(dy) + begin, dataOf<T>(x) + begin, dataOf<T>(out) + begin, end - begin, chosen);
+      epilogueOf(element).gradient(dataOf<T>(dy) + begin, dataOf<T>(x) + begin, dataOf<T>(out) + begin, end - begin, chosen);
     });
   });
   return out;

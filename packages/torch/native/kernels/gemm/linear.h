@@ -22,6 +22,9 @@ std::vector<int64_t> shapeOfLinear(const at::Tensor& x, const at::Tensor& weight
 /** x as (rows, width), whatever lies before its last dimension. */
 inline at::Tensor asMatrix(const at::Tensor& x) { return x.dim() == 2 ? x : x.reshape({-1, x.size(-1)}); }
 
+/** The dtype in which ATen is to multiply x: float32 for the bfloat16 of processors that only imitate it. */
+at::ScalarType arithmeticOf(const at::Tensor& x);
+
 // The same operators made of ATen's, for other devices and dtypes and for comparison.
 std::tuple<at::Tensor, at::Tensor> linearForwardReference(const at::Tensor& x, const at::Tensor& weight, const OptionalTensor& bias,
                                                           const OptionalTensor& residual, c10::string_view activation, bool keepsBefore);

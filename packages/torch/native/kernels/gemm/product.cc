@@ -1,4 +1,4 @@
-// See product.h. R is packed in chunks of at most 4 MiB by all threads together. C is divided into blocks, each computed by one
+// See product.h. R is packed in chunks of 4 MiB, more where the depth is great, by all threads together. C is divided into blocks, each computed by one
 // thread from the first to the last of depth; the thread packs its part of L as it goes, into a space that stays in the second
 // cache, because packing all of L first would send it through memory twice more.
 #include "kernels/gemm/product.h"
@@ -14,6 +14,8 @@ namespace hearth {
 namespace {
 
 constexpr int64_t kChunkWords = int64_t{1} << 20;
+/** A chunk has as many columns at least: for each chunk all of L is packed again, which takes as long as 20 to 30 columns of sums. */
+constexpr int64_t kLeastChunkColumns = 384;
 /** Words that are worth waking another thread to pack. */
 constexpr int64_t kPackGrain = 1 << 15;
 
@@ -55,9 +57,9 @@ Operand rowsFrom(Operand operand, int64_t row) {
 /** R, of which one chunk of panels is packed at a time: block of depth after block of depth, in each panel after panel. */
 class Right {
  public:
-  Right(const GemmKernel& kernel, const Operand& operand, const Depth& depth) : kernel_(kernel), operand_(operand), depth_(depth) {
-    const int64_t all = dividedUp(operand.rows, kernel.rightRows), ofPanel = std::max<int64_t>(1, depth.words * kernel.rightRows);
-    const int64_t chunks = dividedUp(all, std::max<int64_t>(1, kChunkWords / ofPanel));
+  Right(const GemmKernel& kernel, const Side& side, const Depth& depth) : kernel_(kernel), side_(side), depth_(depth) {
+    const int64_t all = dividedUp(side.rows, kernel.rightRows), ofPanel = std::max<int64_t>(1, depth.words * kernel.rightRows);
+    const int64_t chunks = dividedUp(all, std::max(kLeastChunkColumns / kernel.rightRows, kChunkWords / ofPanel));
     chunk_ = dividedUp(all, chunks);
     packed_ = at::empty({chunk_ * ofPanel}, at::kInt);
   }
@@ -65,11 +67,10 @@ class Right {
   int64_t rowsOfChunk() const { return chunk_ * kernel_.rightRows; }
 
   void pack(int64_t firstRow) {
-    const Operand from = rowsFrom(operand_, firstRow);
-    panels_ = std::min(chunk_, dividedUp(from.rows, kernel_.rightRows));
+    panels_ = std::min(chunk_, dividedUp(side_.rows - firstRow, kernel_.rightRows));
     const int64_t grain = std::max<int64_t>(1, kPackGrain / std::max<int64_t>(1, depth_.words * kernel_.rightRows));
     at::parallel_for(0, panels_, grain, [&](int64_t first, int64_t last) {
-      depth_.eachBlock([&](int64_t word, int64_t words) { kernel_.packRight(from, {first, last, word, words, at(0, word, words)}); });
+      depth_.eachBlock([&](int64_t word, int64_t words) { side_.pack(firstRow, {first, last, word, words, at(0, word, words)}); });
     });
   }
 
@@ -82,7 +83,7 @@ class Right {
 
  private:
   const GemmKernel& kernel_;
-  Operand operand_;
+  const Side& side_;
   Depth depth_;
   int64_t chunk_, panels_ = 0;
   at::Tensor packed_;
@@ -116,7 +117,7 @@ struct Space {
 
 struct Task {
   const GemmKernel& kernel;
-  const Operand& left;
+  const Side& left;
   const Right& right;
   const Depth& depth;
   const Division& division;
@@ -131,9 +132,8 @@ void computeBlock(const Task& task, int64_t index, const Space& space) {
   const int64_t panel = index / task.division.leftBlocks * task.division.rightPanels, stride = task.division.rightPanels * kernel.rightRows;
   const int64_t rows = std::min(task.division.leftPanels * kernel.leftRows, task.left.rows - row);
   const int64_t columns = std::min(stride, task.columns - panel * kernel.rightRows), leftPanels = dividedUp(rows, kernel.leftRows);
-  const Operand left = rowsFrom(task.left, row);
   task.depth.eachBlock([&](int64_t word, int64_t words) {
-    kernel.packLeft(left, {0, leftPanels, word, words, space.left});
+    task.left.pack(row, {0, leftPanels, word, words, space.left});
     kernel.multiply({space.left, task.right.at(panel, word, words), leftPanels, columns, words, space.sums, stride, word == 0});
   });
   const int64_t column = task.firstColumn + panel * kernel.rightRows;
@@ -154,7 +154,19 @@ void computeChunk(const Task& task) {
 
 }  // namespace
 
+Side leftSide(const GemmKernel& kernel, const Operand& operand) {
+  return {operand.rows, operand.depth, [&](int64_t row, const PackTask& task) { kernel.packLeft(rowsFrom(operand, row), task); }};
+}
+
+Side rightSide(const GemmKernel& kernel, const Operand& operand) {
+  return {operand.rows, operand.depth, [&](int64_t row, const PackTask& task) { kernel.packRight(rowsFrom(operand, row), task); }};
+}
+
 void product(const GemmKernel& kernel, const Operand& left, const Operand& right, const Finish& finish) {
+  product(kernel, leftSide(kernel, left), rightSide(kernel, right), finish);
+}
+
+void product(const GemmKernel& kernel, const Side& left, const Side& right, const Finish& finish) {
   if (left.rows == 0 || right.rows == 0) return;
   const Depth depth(kernel, left.depth);
   Right packed(kernel, right, depth);
