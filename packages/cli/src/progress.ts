@@ -148,6 +148,14 @@ export class Progress {
         const { step, lostSeconds } = event as Extract<typeof event, { kind: 'recovered' }>
         return `step ${step} was done all the same; that cost ${lostSeconds.toFixed(1)} s`
       },
+      'worker-slow': () => {
+        const { worker, seconds, usual } = event as Extract<typeof event, { kind: 'worker-slow' }>
+        return `worker ${worker} is slow: its share of a step takes ${seconds.toFixed(2)} s, that of the others ${usual.toFixed(2)} s`
+      },
+      'worker-resting': () => {
+        const { worker, reason, seconds } = event as Extract<typeof event, { kind: 'worker-resting' }>
+        return `worker ${worker} is lost again and again (${reason}); the others go on, it is tried again in ${seconds} s`
+      },
       refused: () => {
         const { step, batch, reason, action } = event as Extract<typeof event, { kind: 'refused' }>
         const what = { again: 'is taken once more', skip: 'is left out', 'give up': 'ends the run' }[action]

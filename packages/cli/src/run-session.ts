@@ -7,7 +7,7 @@ import { Progress } from './progress.js'
 import type { Terminal } from './terminal.js'
 
 /** What a run is given: where it reports to, what stops it, and a voice for its samples. */
-export type RunHooks = Required<Omit<RunOptions, 'workers' | 'drill'>>
+export type RunHooks = Required<Pick<RunOptions, 'signal' | 'sampler' | 'report'>>
 
 const SAMPLE_TOKENS = 100
 
@@ -66,6 +66,16 @@ export function printResult(terminal: Terminal, result: RunResult): void {
     )
 }
 
-/** The number of workers, where one was given. */
-export const workersOf = ({ workers }: { workers: number | undefined }): Pick<RunOptions, 'workers'> =>
-  workers === undefined ? {} : { workers }
+/** Workers as `train` and `resume` take them. */
+export interface WorkersAsked {
+  workers: number | undefined
+  minWorkers: number | undefined
+  replaceSlow: boolean
+}
+
+/** What was given of them. */
+export const workersOf = ({ workers, minWorkers, replaceSlow }: WorkersAsked): Omit<RunOptions, keyof RunHooks> => ({
+  ...(workers !== undefined && { workers }),
+  ...(minWorkers !== undefined && { minWorkers }),
+  ...(replaceSlow && { replaceSlow }),
+})

@@ -1,6 +1,7 @@
 // `hearth resume`: a run goes on from its newest checkpoint.
 import { basename, join, posix } from 'node:path'
 import { defineCommand } from '../command.js'
+import { workerOptions } from '../worker-options.js'
 import { UsageError } from '../failure.js'
 import { findRun, locateRun, RUNS_FOLDER } from '../locate.js'
 
@@ -51,12 +52,7 @@ export const resume = defineCommand({
       value: 'PATH=VALUE',
       description: 'change a field that the steps already done do not depend on',
     },
-    workers: {
-      kind: 'integer',
-      value: 'N',
-      minimum: 1,
-      description: 'worker processes that share each step, under a supervisor that replaces those it loses',
-    },
+    ...workerOptions,
     json: { kind: 'flag', description: 'print the result as JSON' },
   },
   examples: [

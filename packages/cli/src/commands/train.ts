@@ -1,6 +1,7 @@
 // `hearth train`: from a recipe, data and settings to a run.
 import { join } from 'node:path'
 import { defineCommand } from '../command.js'
+import { workerOptions } from '../worker-options.js'
 import { RUNS_FOLDER } from '../locate.js'
 import { table } from '../table.js'
 import type { Terminal } from '../terminal.js'
@@ -20,12 +21,7 @@ export const train = defineCommand({
     set: { kind: 'list', value: 'PATH=VALUE', description: 'change a field of the configuration' },
     name: { kind: 'text', value: 'NAME', description: 'name of the run; the recipe’s own when it is not given' },
     runs: { kind: 'text', value: 'DIR', default: RUNS_FOLDER, description: 'folder that holds the runs' },
-    workers: {
-      kind: 'integer',
-      value: 'N',
-      minimum: 1,
-      description: 'worker processes that share each step, under a supervisor that replaces those it loses',
-    },
+    ...workerOptions,
     dryRun: { kind: 'flag', description: 'print the whole configuration as JSON, and do nothing' },
     list: { kind: 'flag', description: 'list the recipes, and do nothing' },
     json: { kind: 'flag', description: 'print the result as JSON' },

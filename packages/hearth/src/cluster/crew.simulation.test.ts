@@ -92,7 +92,7 @@ function simulate(seed: number): number {
         lives.set(effect.place, life + 1)
         later(0.01, () => (process ? end(effect.place, process, 'killed') : crew.left(effect.place, 'killed', now)))
       } else if (effect.kind === 'finished') outcome.results = effect.results
-      else throw new Error(`seed ${seed}: gave up: ${effect.reason}`)
+      else throw new Error(`seed ${seed}: ${effect.kind}: ${JSON.stringify(effect)}`)
     }
   }
 

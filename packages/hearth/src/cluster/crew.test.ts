@@ -76,6 +76,82 @@ describe('a crew', () => {
   })
 })
 
+describe('a crew for which fewer workers are enough', () => {
+  const crewOf = (least: number) => {
+    const crew = new Crew<string>({ size: 2, least, restSeconds: 10 })
+    crew.muster(0)
+    crew.joined(0, 1)
+    crew.left(1, 'exit code 1', 1)
+    crew.left(1, 'exit code 1', 2)
+    return crew
+  }
+
+  test('goes on without one that is lost three times in a row, and tries it again later', () => {
+    const crew = crewOf(1)
+    expect(crew.left(1, 'exit code 1', 3)).toEqual([{ kind: 'rest', place: 1, reason: 'exit code 1', seconds: 10 }])
+    expect(crew.wanted).toBe(1)
+    expect(crew.begin('gradients', ['a', 'b'], 4)).toMatchObject([{ place: 0, task: 'a' }])
+    expect(crew.done(0, 1, 'A', 5)).toMatchObject([{ place: 0, task: 'b' }])
+    expect(crew.tick(12.9)).toEqual([])
+    expect(crew.tick(13)).toEqual([{ kind: 'start', place: 1 }])
+    // Lost once more it rests twice as long; a task that it does makes it a worker like the others.
+    expect(crew.left(1, 'exit code 1', 14)).toMatchObject([{ kind: 'rest', seconds: 20 }])
+    crew.tick(34)
+    expect(crew.joined(1, 35)).toEqual([])
+    expect(crew.wanted).toBe(2)
+  })
+
+  test('does not go below that', () => {
+    expect(crewOf(2).left(1, 'exit code 1', 3)).toEqual([{ kind: 'start', place: 1 }])
+  })
+
+  test('gives the task of the one that it goes on without to another', () => {
+    const crew = new Crew<string>({ size: 2, least: 1, maxFalls: 1 })
+    crew.muster(0)
+    for (const place of [0, 1]) crew.joined(place, 1)
+    crew.begin('gradients', ['a', 'b'], 1)
+    crew.done(0, 1, 'A', 2)
+    // One fall is all that a task may have here; the rest is told all the same.
+    expect(crew.left(1, 'SIGKILL', 3).map(({ kind }) => kind)).toEqual(['rest', 'gave-up'])
+  })
+})
+
+describe('a crew with a slow worker', () => {
+  /** Rounds of two equal tasks, of which the second worker takes longer. */
+  function rounds(crew: Crew<string>, count: number, slow: number) {
+    const said = []
+    for (let round = 0; round < count; round++) {
+      const at = 100 + 10 * round
+      const begun = crew.begin('gradients', ['a', 'b'], at)
+      const ticket = Math.max(...begun.flatMap((effect) => (effect.kind === 'assign' ? [effect.ticket] : [])))
+      said.push(...crew.done(0, ticket - 1, '', at + 1), ...crew.done(1, ticket, '', at + slow))
+      if (said.some(({ kind }) => kind === 'kill')) return said
+    }
+    return said
+  }
+  const crewOf = (replaceSlow: boolean) => {
+    const crew = new Crew<string>({ size: 2, pacedPhase: 'gradients', replaceSlow })
+    crew.muster(0)
+    for (const place of [0, 1]) crew.joined(place, 1)
+    return crew
+  }
+
+  test('names it once, by what it takes beside the others', () => {
+    const slow = rounds(crewOf(false), 20, 2).filter(({ kind }) => kind !== 'finished')
+    expect(slow).toEqual([{ kind: 'slow', place: 1, seconds: 2, usual: 1 }])
+  })
+
+  test('says nothing of one that takes a little longer', () => {
+    expect(rounds(crewOf(false), 20, 1.4).every(({ kind }) => kind === 'finished')).toBe(true)
+  })
+
+  test('replaces it when asked', () => {
+    expect(rounds(crewOf(true), 20, 3)).toContainEqual(
+      expect.objectContaining({ kind: 'kill', place: 1, reason: '3.0 times as slow as the others' }),
+    )
+  })
+})
+
 describe('the deadline of a phase', () => {
   test('is ten times its median, at most a minute, and never below its minimum', () => {
     const deadlines = new Deadlines()

@@ -3,6 +3,7 @@
 // sockets or clocks in here, so a whole cluster with its faults can be simulated from one seed (crew.simulation.test.ts).
 // Tasks are idempotent: one that was begun by a worker that died is begun again by another, with the same result.
 import { Deadlines, type DeadlineOptions } from './deadlines.js'
+import { Pace, type SlowWorker } from './pace.js'
 
 /** A worker's place: from 0 to size - 1. The process in it may change. */
 export type Place = number
@@ -11,6 +12,10 @@ export type CrewEffect<Task> =
   | { kind: 'start'; place: Place }
   | { kind: 'assign'; place: Place; ticket: number; task: Task }
   | { kind: 'kill'; place: Place; reason: string; afterSeconds: number }
+  /** Takes longer than the others for tasks of the same size; a kill follows where slow workers are replaced. */
+  | ({ kind: 'slow' } & SlowWorker)
+  /** Nobody works in this place for a while: whoever is put there is lost. */
+  | { kind: 'rest'; place: Place; reason: string; seconds: number }
   | { kind: 'finished'; results: unknown[] }
   | { kind: 'gave-up'; reason: string }
 
@@ -20,13 +25,25 @@ export interface CrewOptions {
   /** Workers that one task, or starting, may cost before the run ends: the same fault would come again for ever. */
   maxFalls?: number
   deadlines?: DeadlineOptions
+  /** Workers that are enough: a place where one after the other is lost rests. @default size */
+  least?: number
+  /** Seconds of the first rest; each later one is twice as long, up to ten minutes. @default 30 */
+  restSeconds?: number
+  /** The phase whose tasks are all of the same size: in it slow workers are noticed. */
+  pacedPhase?: string
+  /** Whether a slow worker is ended, for another to take its place; not again and again. */
+  replaceSlow?: boolean
 }
 
 interface Member<Task> {
-  state: 'empty' | 'starting' | 'idle' | 'busy' | 'dying'
+  state: 'empty' | 'starting' | 'idle' | 'busy' | 'dying' | 'resting'
   /** When it came into this state, in seconds. */
   since: number
   work: Assignment<Task> | undefined
+  /** Processes lost in this place since the last task that was done in it, rests, and slow ones that were replaced. */
+  losses: number
+  rests: number
+  replaced: number
 }
 
 interface Assignment<Task> {
@@ -48,21 +65,35 @@ interface Round<Task> {
 
 const MAX_FALLS = 3
 const START = 'start'
+const REST_SECONDS = 30
+const LONGEST_REST = 600
+/** Where that did not help, the place is slow and not the process. */
+const MAX_REPLACED = 2
 
 export class Crew<Task> {
   readonly #members: Member<Task>[]
   readonly #maxFalls: number
   readonly #deadlines: Deadlines
+  readonly #options: CrewOptions
+  readonly #pace = new Pace()
   #round: Round<Task> | undefined
   #tickets = 0
   /** Workers that were lost while starting, since the last one that was not. */
   #failedStarts = 0
   #gaveUp = false
 
-  constructor({ size, maxFalls = MAX_FALLS, deadlines }: CrewOptions) {
+  constructor(options: CrewOptions) {
+    const { size, maxFalls = MAX_FALLS, deadlines } = options
+    this.#options = options
     this.#maxFalls = maxFalls
     this.#deadlines = new Deadlines(deadlines)
-    this.#members = Array.from({ length: size }, () => ({ state: 'empty', since: 0, work: undefined }))
+    const nobody = { state: 'empty', since: 0, work: undefined, losses: 0, rests: 0, replaced: 0 } as const
+    this.#members = Array.from({ length: size }, () => ({ ...nobody }))
+  }
+
+  /** Workers that are wanted now: places that rest want none. */
+  get wanted(): number {
+    return this.#members.filter(({ state }) => state !== 'resting').length
   }
 
   /** Workers that are ready. */
@@ -104,11 +135,15 @@ export class Crew<Task> {
     const member = this.#members[place]!
     const { work } = member
     if (member.state !== 'busy' || work?.ticket !== ticket || this.#round === undefined) return []
-    this.#deadlines.learn(this.#round.name, now - member.since)
+    const seconds = now - member.since
+    this.#deadlines.learn(this.#round.name, seconds)
+    member.losses = 0
+    member.rests = 0
     this.#set(place, 'idle', now)
     this.#round.results[work.index] = result
     this.#round.left--
-    return this.#round.left === 0 ? this.#finish() : this.#assign(now)
+    const paced = this.#round.name === this.#options.pacedPhase ? this.#judgePace(place, seconds, now) : []
+    return [...paced, ...(this.#round.left === 0 ? this.#finish() : this.#assign(now))]
   }
 
   /** A worker lives, but its task threw. */
@@ -121,9 +156,13 @@ export class Crew<Task> {
 
   /** A worker's process is gone, whoever ended it: from here on nothing of it can write. */
   left(place: Place, reason: string, now: number): CrewEffect<Task>[] {
-    const { state, work } = this.#members[place]!
-    if (state === 'empty') return []
+    const member = this.#members[place]!
+    const { state, work } = member
+    if (state === 'empty' || state === 'resting') return []
     this.#set(place, 'empty', now)
+    this.#pace.forget(place)
+    if (++member.losses >= this.#maxFalls && this.#canRest())
+      return [this.#rest(place, reason, now), ...(this.#takeBack(work, reason) ?? this.#assign(now))]
     if (state === 'starting' && ++this.#failedStarts >= this.#maxFalls * this.#members.length)
       return this.#giveUp(`${this.#failedStarts} workers in a row did not start; the last: ${reason}`)
     return this.#takeBack(work, reason) ?? [...this.muster(now), ...this.#assign(now)]
@@ -131,16 +170,46 @@ export class Crew<Task> {
 
   /** Looks for workers that take too long. */
   tick(now: number): CrewEffect<Task>[] {
-    const effects: CrewEffect<Task>[] = []
+    const rested = [...this.#members.values()].filter(({ state, since }) => state === 'resting' && since <= now)
+    for (const member of rested) member.state = 'empty'
+    const effects = rested.length > 0 ? this.muster(now) : []
     for (const [place, { state, since }] of this.#members.entries()) {
       const phase = state === 'starting' ? START : state === 'busy' ? this.#round?.name : undefined
       if (phase === undefined || now - since <= this.#deadlines.of(phase)) continue
-      const { work } = this.#members[place]!
-      this.#members[place] = { state: 'dying', since: now, work }
-      const reason = `no answer in phase '${phase}'`
-      effects.push({ kind: 'kill', place, reason, afterSeconds: now - since })
+      effects.push(this.#kill(place, `no answer in phase '${phase}'`, now))
     }
     return effects
+  }
+
+  #kill(place: Place, reason: string, now: number): CrewEffect<Task> {
+    const member = this.#members[place]!
+    const afterSeconds = now - member.since
+    Object.assign(member, { state: 'dying', since: now })
+    return { kind: 'kill', place, reason, afterSeconds }
+  }
+
+  #judgePace(place: Place, seconds: number, now: number): CrewEffect<Task>[] {
+    const slow = this.#pace.learn(place, seconds)
+    if (slow === undefined) return []
+    const member = this.#members[place]!
+    const told: CrewEffect<Task> = { kind: 'slow', ...slow }
+    if (!this.#options.replaceSlow || member.replaced >= MAX_REPLACED) return [told]
+    member.replaced++
+    const times = (slow.seconds / slow.usual).toFixed(1)
+    return [told, this.#kill(place, `${times} times as slow as the others`, now)]
+  }
+
+  #canRest(): boolean {
+    return this.wanted > (this.#options.least ?? this.#members.length)
+  }
+
+  /** `since` is when the rest ends. */
+  #rest(place: Place, reason: string, now: number): CrewEffect<Task> {
+    const member = this.#members[place]!
+    const seconds = Math.min(LONGEST_REST, (this.#options.restSeconds ?? REST_SECONDS) * 2 ** member.rests++)
+    member.losses = this.#maxFalls - 1
+    this.#set(place, 'resting', now + seconds)
+    return { kind: 'rest', place, reason, seconds }
   }
 
   #finish(): CrewEffect<Task>[] {
@@ -156,14 +225,14 @@ export class Crew<Task> {
       if (index === undefined) continue
       const task = this.#round!.tasks[index]!
       const ticket = ++this.#tickets
-      this.#members[place] = { state: 'busy', since: now, work: { ticket, index, task } }
+      Object.assign(this.#members[place]!, { state: 'busy', since: now, work: { ticket, index, task } })
       effects.push({ kind: 'assign', place, ticket, task })
     }
     return effects
   }
 
   #set(place: Place, state: Member<Task>['state'], now: number): void {
-    this.#members[place] = { state, since: now, work: undefined }
+    Object.assign(this.#members[place]!, { state, since: now, work: undefined })
   }
 
   /** Opens a task again that somebody did not finish; gives up on one that nobody does. */

@@ -23,5 +23,7 @@ export type InjectedFault =
   | { kind: 'block'; seconds: number }
   /** Its next task is late. */
   | { kind: 'slow'; seconds: number }
+  /** All its tasks from now on are late. */
+  | { kind: 'drag'; seconds: number }
   /** Its next gradient has a number that is none. */
   | { kind: 'nan' }

@@ -2,8 +2,7 @@
 // another in its place. What to do is decided by crew.ts; here is how. Not here: what the tasks are.
 import { fork, type ChildProcess } from 'node:child_process'
 import { HearthError } from '@hearth/torch'
-import { Crew, type CrewEffect, type Place } from './crew.js'
-import type { DeadlineOptions } from './deadlines.js'
+import { Crew, type CrewEffect, type CrewOptions, type Place } from './crew.js'
 import type { FromWorker, InjectedFault, ToWorker } from './messages.js'
 
 /** What the supervisor noticed, for the run's log. */
@@ -12,17 +11,17 @@ export type CrewEvent =
   /** A worker's process ended, or was ended because it gave no answer. */
   | { kind: 'lost'; place: Place; pid: number; reason: string; noticedAfterSeconds?: number }
   | { kind: 'failed'; place: Place; reason: string }
+  /** Seconds that it takes for a task, and the others. */
+  | { kind: 'slow'; place: Place; seconds: number; usual: number }
+  /** The others go on without it, and it is tried again after so many seconds. */
+  | { kind: 'resting'; place: Place; reason: string; seconds: number }
 
-export interface SupervisorOptions {
-  size: number
+export interface SupervisorOptions extends CrewOptions {
   /** The module that a worker runs; it calls serveTasks(). */
   entry: string
   /** Handed to each worker when it starts. */
   job: unknown
   env?: NodeJS.ProcessEnv
-  deadlines?: DeadlineOptions
-  /** Workers that one task may cost. */
-  maxFalls?: number
   /** Processes that are ready to take the place of one that is lost. @default 0 */
   spares?: number
   onEvent?: (event: CrewEvent) => void
@@ -76,8 +75,7 @@ export class Supervisor<Task> {
 
   constructor(options: SupervisorOptions) {
     this.#options = options
-    const { size, deadlines, maxFalls } = options
-    this.#crew = new Crew({ size, ...(deadlines && { deadlines }), ...(maxFalls && { maxFalls }) })
+    this.#crew = new Crew(options)
     this.#ticks = setInterval(() => this.#apply(this.#crew.tick(seconds())), TICK_MILLISECONDS)
     this.#apply(this.#crew.muster(seconds()))
   }
@@ -125,6 +123,12 @@ export class Supervisor<Task> {
           break
         case 'kill':
           this.#kill(effect.place, effect)
+          break
+        case 'slow':
+          this.#say(effect)
+          break
+        case 'rest':
+          this.#say({ ...effect, kind: 'resting' })
           break
         case 'finished':
           this.#pending?.resolve(effect.results)
@@ -180,8 +184,8 @@ export class Supervisor<Task> {
 
   /** When everybody is at work: spares must not take the processor from those that are waited for. */
   #provideSpares(): void {
-    const { spares = 0, size } = this.#options
-    if (this.#stopping || this.#crew.ready < size || this.#failedSpares >= MAX_FAILED_SPARES) return
+    const { spares = 0 } = this.#options
+    if (this.#stopping || this.#crew.ready < this.#crew.wanted || this.#failedSpares >= MAX_FAILED_SPARES) return
     while (this.#spares.size < spares) this.#spares.add(this.#launch(undefined))
   }
 

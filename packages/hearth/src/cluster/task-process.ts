@@ -20,9 +20,12 @@ export function serveTasks<Task>(open: (job: unknown) => Promise<TaskHandlers<Ta
   const say = (message: FromWorker) => process.send?.(message)
   let handlers: TaskHandlers<Task> | undefined
   let lateSeconds = 0
+  let dragSeconds = 0
   process.on('message', (message: ToWorker<Task>) => {
-    if (message.kind === 'fault') lateSeconds += have(message.fault, handlers)
-    else if (message.kind === 'open')
+    if (message.kind === 'fault') {
+      if (message.fault.kind === 'drag') dragSeconds = message.fault.seconds
+      lateSeconds += have(message.fault, handlers)
+    } else if (message.kind === 'open')
       open(message.job).then(
         (opened) => {
           handlers = opened
@@ -35,7 +38,7 @@ export function serveTasks<Task>(open: (job: unknown) => Promise<TaskHandlers<Ta
       )
     else {
       const { ticket, task } = message
-      const late = lateSeconds
+      const late = lateSeconds + dragSeconds
       lateSeconds = 0
       const answer = sleep(late)
         .then(() => handlers!.run(task))

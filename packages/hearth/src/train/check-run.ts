@@ -6,19 +6,23 @@ import { checkPlaces } from './copies/check-places.js'
 import { allOrMistakes } from './mistakes.js'
 import { optimizerOf, scheduleOf } from './optimizer.js'
 import type { Run } from './run-folder.js'
+import type { RunOptions } from './run.js'
 import { checkModel } from './run-model.js'
 import { partsOf } from './shares.js'
 import { checkTextSources } from './text-data.js'
 
+/** Workers as they are asked for. */
+export type Crew = Pick<RunOptions, 'workers' | 'minWorkers' | 'replaceSlow'>
+
 /** Every mistake that can be seen before work starts, together. */
-export function findMistakes(config: RunConfig, workers: number | undefined): Promise<void> {
+export function findMistakes(config: RunConfig, crew: Crew): Promise<void> {
   return allOrMistakes([
     () => checkTextSources(config),
     () => checkModel(config),
     () => checkDevice(config),
     () => optimizerOf(config, 'float32'),
     () => scheduleOf(config),
-    () => checkWorkers(config, workers),
+    () => checkWorkers(config, crew),
     () => checkPlaces(config),
   ])
 }
@@ -47,9 +51,14 @@ export async function keepData(run: Run<RunConfig>, hash: string): Promise<void>
 }
 
 /** @throws ConfigError when that many workers cannot share a step of this run */
-export function checkWorkers({ slots, device }: RunConfig, workers: number | undefined): void {
-  if (workers === undefined) return
+export function checkWorkers({ slots, device }: RunConfig, { workers, minWorkers, replaceSlow }: Crew): void {
+  const refuse = (path: string, message: string) => new ConfigError('workers', [{ path, message }])
+  if (workers === undefined) {
+    if (minWorkers !== undefined || replaceSlow) throw refuse('workers', 'a run without workers has none to replace')
+    return
+  }
+  if (minWorkers !== undefined && minWorkers > workers)
+    throw refuse('minWorkers', `${minWorkers} are to be enough, but there are ${workers} workers`)
   partsOf(slots, workers)
-  if (device !== 'cpu')
-    throw new ConfigError('workers', [{ path: 'device', message: `workers compute on the cpu, got ${device}` }])
+  if (device !== 'cpu') throw refuse('device', `workers compute on the cpu, got ${device}`)
 }

@@ -9,6 +9,10 @@ export type RunTrouble =
   | { kind: 'worker-started'; worker: number; pid: number; seconds: number }
   | { kind: 'worker-lost'; worker: number; pid: number; reason: string; noticedAfterSeconds?: number }
   | { kind: 'task-failed'; worker: number; reason: string }
+  /** Seconds that its share of a step takes, and that of the others. */
+  | { kind: 'worker-slow'; worker: number; seconds: number; usual: number }
+  /** The run goes on with fewer workers, and tries this one again after so many seconds. */
+  | { kind: 'worker-resting'; worker: number; reason: string; seconds: number }
   /** A step was done although workers were lost in it. */
   | { kind: 'recovered'; step: number; seconds: number; lostSeconds: number }
   /** A gradient that is not finite, or a loss spike: its batch was taken again, or left out; or the run ended with it. */
@@ -59,9 +63,14 @@ export function refusalOf({ step, batch, verdict }: Refusal): RunTrouble {
 /** What a supervisor noticed, in the words of the log. */
 export function troubleOf(event: CrewEvent): RunTrouble {
   const { kind, place: worker, ...rest } = event
-  if (kind === 'started') return { kind: 'worker-started', worker, ...rest } as RunTrouble
-  if (kind === 'lost') return { kind: 'worker-lost', worker, ...rest } as RunTrouble
-  return { kind: 'task-failed', worker, ...rest } as RunTrouble
+  const names = {
+    started: 'worker-started',
+    lost: 'worker-lost',
+    failed: 'task-failed',
+    slow: 'worker-slow',
+    resting: 'worker-resting',
+  } as const
+  return { kind: names[kind], worker, ...rest } as RunTrouble
 }
 
 /**

@@ -13,10 +13,10 @@ import { fetchMissing } from './copies/restore-run.js'
 import { RunCopies } from './copies/run-copies.js'
 import { hearEvents } from './event-loop.js'
 import { FLOP_CONVENTION, flopsPerToken, measurePeak } from './flops.js'
-import { runHooks, type Hook } from './hooks.js'
+import { runHooks } from './hooks.js'
+import { hooksOf, type Measure, type Open } from './run-hooks.js'
 import type { Report, RunResult } from './run-events.js'
 import { createRun, openRun, readRun, runPaths, type Run, type RunRecord } from './run-folder.js'
-import type { RunLog } from './run-folder-log.js'
 import { saveAtLast } from './last-save.js'
 import { checkDevice, checkWorkers, findMistakes, keepData } from './check-run.js'
 import { scheduleOf } from './optimizer.js'
@@ -26,6 +26,7 @@ import { SupervisedSession, type SupervisedOptions } from './supervised-session.
 import type { Engine } from './engine.js'
 import { prepareText } from './text-data.js'
 import { findStateFolder } from './state-folder.js'
+import { leftState } from './supervised-state.js'
 import type { Step } from './trainer.js'
 
 /** Writes a text in the model's voice; given by the caller, because generation builds on training, not the other way. */
@@ -44,6 +45,10 @@ export interface RunOptions {
   sampler?: Sampler
   /** Worker processes under a supervisor, which brings the run through their loss; in this process when it is not given. */
   workers?: number
+  /** Workers that are enough to go on when some cannot be replaced. @default workers */
+  minWorkers?: number
+  /** Replaces a worker that is slow beside the others. @default false: it is reported */
+  replaceSlow?: boolean
   /** For drills alone: see SupervisedOptions. */
   drill?: Pick<SupervisedOptions, 'onCrew' | 'patience' | 'poison'>
 }
@@ -63,7 +68,7 @@ export function computeDtype(config: RunConfig): DType {
  */
 export async function startRun(config: RunConfig, options: RunOptions & { dir: string }): Promise<RunResult> {
   checkApart(config, options.dir)
-  await findMistakes(config, options.workers)
+  await findMistakes(config, options)
   // What was found automatically is written down: the run resumes with the same arithmetic on another machine.
   const copies = config.copies.map((copy) => ({ ...copy, to: isS3(copy.to) ? copy.to : resolve(copy.to) }))
   const resolved = { ...config, copies, dtype: computeDtype(config) as RunConfig['dtype'] }
@@ -84,13 +89,13 @@ export interface ResumeOptions extends RunOptions {
  * await resumeRun('runs/mine', { change: (config) => ({ ...config, steps: 2000 }) })
  */
 export async function resumeRun(dir: string, { change, ...options }: ResumeOptions = {}): Promise<RunResult> {
-  const step = (await listCheckpoints(realStorage, runPaths(resolve(dir)).checkpoints))[0]?.step ?? 0
+  const step = await stepsDone(resolve(dir))
   const changed = (record: RunRecord<RunConfig>) => {
     const where = runPaths(resolve(dir)).config
     const config = resolveConfig(record.config, where)
     changesOf(record, where)
     checkDevice(config)
-    checkWorkers(config, options.workers)
+    checkWorkers(config, options)
     const made = change && changeConfig(record.config, change(record.config), { step, where: `changes of ${dir}` })
     checkApart(made?.config ?? config, dir)
     return made
@@ -104,6 +109,12 @@ export async function resumeRun(dir: string, { change, ...options }: ResumeOptio
     await fetchMissing(run.folder, run.config, options.report ?? (() => undefined))
     return await train(run, options)
   })
+}
+
+/** By the newest checkpoint, or by the state that killed workers left, if that is ahead. */
+async function stepsDone(folder: string): Promise<number> {
+  const saved = (await listCheckpoints(realStorage, runPaths(folder).checkpoints))[0]?.step ?? 0
+  return Math.max(saved, leftState(folder, readRun(folder))?.step ?? 0)
 }
 
 function applyChange(run: Run<RunConfig>, { config, change }: ChangedConfig, report?: Report): void {
@@ -130,7 +141,7 @@ async function train(run: Run<RunConfig>, options: RunOptions): Promise<RunResul
   await keepData(run, data.hash)
   report({ kind: 'phase', phase: 'model' })
   const dtype = computeDtype(config)
-  const engine = await openEngine({ run, data, dtype, report, ...options.drill }, options.workers)
+  const engine = await openEngine({ run, data, dtype, report, ...crewOf(options) }, options.workers)
   try {
     const result = await trainWith(engine, { ...options, report, run, engine, tokenizer: data.tokenizer }, dtype)
     await copies.finish(signal)
@@ -140,6 +151,13 @@ async function train(run: Run<RunConfig>, options: RunOptions): Promise<RunResul
     await copies.close()
   }
 }
+
+/** What of the options is for the supervisor. */
+const crewOf = ({ drill, minWorkers, replaceSlow = false }: RunOptions) => ({
+  ...drill,
+  ...(minWorkers !== undefined && { minWorkers }),
+  replaceSlow,
+})
 
 /** Workers under a supervisor when a number of them is given, or some left a state that is ahead; else this process. */
 async function openEngine(options: Omit<SupervisedOptions, 'workers'>, asked: number | undefined): Promise<Engine> {
@@ -197,18 +215,6 @@ async function unlessStopped<T>(signal: AbortSignal | undefined, work: () => Pro
   }
 }
 
-/** Everything a run works with while it trains. */
-interface Open extends RunOptions {
-  run: Run<RunConfig>
-  engine: Engine
-  log: RunLog
-  tokenizer: Tokenizer
-  report: Report
-}
-
-/** What a step is reported and logged with. */
-type Measure = (step: Step) => { tokensPerSecond: number; modelFlopUtilisation: number; memoryBytes: number }
-
 /** @param dtype arithmetic whose peak the utilisation is a share of */
 function measureOf({ run, engine }: Open, dtype: DType): Measure {
   const { family, config } = engine.model
@@ -219,44 +225,6 @@ function measureOf({ run, engine }: Open, dtype: DType): Measure {
     const memoryBytes = process.memoryUsage.rss()
     return { tokensPerSecond, modelFlopUtilisation: (flops * tokensPerSecond) / peak, memoryBytes }
   }
-}
-
-/** What happens between steps, in its order: measured before it is logged, logged before it is saved. */
-function hooksOf(open: Open, measure: Measure): Hook[] {
-  const { run, engine, log, report, signal } = open
-  const { every, evaluateTokens } = run.config
-  let heldOutLoss: number | undefined
-  const evaluate = async ({ number }: Step) => {
-    const heldOut = await engine.evaluate(evaluateTokens, signal)
-    if (heldOut === undefined || signal?.aborted) return
-    heldOutLoss = heldOut.loss
-    report({ kind: 'evaluation', step: number, heldOut })
-  }
-  const write = (step: Step) => {
-    const { number, loss, learningRate, gradientNorm } = step
-    const isLast = number === run.config.steps || signal?.aborted
-    if (number % every.log !== 0 && heldOutLoss === undefined && !isLast) return
-    log.write({
-      step: number,
-      loss,
-      learningRate,
-      gradientNorm,
-      ...measure(step),
-      ...(heldOutLoss !== undefined && { heldOutLoss }),
-    })
-    heldOutLoss = undefined
-  }
-  const save = async () => {
-    log.sync()
-    const refused = await engine.save({ wait: false })
-    if (refused) report({ kind: 'warning', message: refused.message })
-  }
-  return [
-    { every: every.evaluate, run: evaluate },
-    { every: every.sample, run: (step) => writeSample(open, step) },
-    { every: 1, run: write },
-    { every: every.checkpoint, run: save },
-  ]
 }
 
 /** The steps themselves, and what happens between them. */
@@ -284,12 +252,4 @@ async function* stepsOf(engine: Engine, last: number, signal: AbortSignal | unde
     await hearEvents()
     if (signal?.aborted) return
   }
-}
-
-async function writeSample({ run, engine, tokenizer, sampler, report, signal }: Open, { number }: Step): Promise<void> {
-  if (sampler === undefined || signal?.aborted) return
-  const text = await sampler(engine.model, tokenizer, run.config.samplePrompt, signal)
-  if (signal?.aborted) return
-  run.saveSample(number, text)
-  report({ kind: 'sample', step: number, text })
 }

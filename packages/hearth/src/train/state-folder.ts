@@ -1,12 +1,14 @@
 // Where the state file of a run lies: in shared memory where there is enough of it, else in the run's folder. The place
 // follows from the run's folder, so that whoever goes on with a run after a crash finds the state that its workers left.
 import { createHash } from 'node:crypto'
-import { existsSync, lstatSync, mkdirSync, rmSync, statfsSync } from 'node:fs'
+import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
 import { userInfo } from 'node:os'
 import { join } from 'node:path'
 import { HearthError } from '@hearth/torch'
 
 const SHARED_MEMORY = '/dev/shm'
+/** A file that says which run's state this is. */
+const OWNER = 'run'
 /** Of the free shared memory, what a state may take: other programs use it too. */
 const SHARE = 0.9
 
@@ -28,6 +30,7 @@ export function findStateFolder(runFolder: string): string | undefined {
  */
 export function makeStateFolder(runFolder: string, bytes: number): string {
   removeStateFolder(runFolder)
+  removeOrphans()
   const shared = sharedFolder(runFolder)
   const root = process.env.HEARTH_STATE ?? SHARED_MEMORY
   const folder = existsSync(root) && hasRoom(root, bytes) ? shared : join(runFolder, 'state')
@@ -37,7 +40,20 @@ export function makeStateFolder(runFolder: string, bytes: number): string {
     throw new HearthError(`${folder} belongs to another user or is open to others`, {
       remedy: 'remove it, or name another folder for the state: HEARTH_STATE=/path',
     })
+  writeFileSync(join(folder, OWNER), runFolder)
   return folder
+}
+
+/** States whose run was removed take memory that nobody will ask for again. */
+function removeOrphans(): void {
+  const root = process.env.HEARTH_STATE ?? SHARED_MEMORY
+  const own = `hearth-${userInfo().uid}-`
+  const folders = existsSync(root) ? readdirSync(root).filter((name) => name.startsWith(own)) : []
+  for (const folder of folders.map((name) => join(root, name))) {
+    const owner = join(folder, OWNER)
+    // One that says nothing of its run may be about to.
+    if (existsSync(owner) && !existsSync(readFileSync(owner, 'utf8'))) rmSync(folder, { recursive: true, force: true })
+  }
 }
 
 /** What is left of a run's state goes; a durable checkpoint has it by then. */

@@ -36,12 +36,16 @@ export interface SupervisedOptions {
   dtype: DType
   report: Report
   workers: number
+  /** Workers that are enough for the run to go on. @default workers */
+  minWorkers?: number
+  /** Whether a worker that is slow beside the others is replaced. */
+  replaceSlow?: boolean
   /** Batches whose numbers go wrong: for drills. */
   poison?: Poison
   /** Given the workers as they start: drills have faults happen to them. */
   onCrew?: (crew: CrewUnderDrill) => void
   /** Of the supervisor: drills lose more workers, sooner. */
-  patience?: Pick<SupervisorOptions, 'deadlines' | 'maxFalls'>
+  patience?: Pick<SupervisorOptions, 'deadlines' | 'maxFalls' | 'restSeconds'>
 }
 
 /** What a drill does to workers. */
@@ -78,6 +82,9 @@ export class SupervisedSession implements Engine {
     this.#log.write({ kind: 'resumed', step: this.step, from: prepared.from })
     this.#supervisor = new Supervisor<TrainTask>({
       size: workers,
+      least: options.minWorkers ?? workers,
+      pacedPhase: 'gradients',
+      replaceSlow: options.replaceSlow ?? false,
       entry: join(programs, 'worker-process.js'),
       job: this.#job(),
       env: this.#threads(),

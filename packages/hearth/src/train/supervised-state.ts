@@ -3,10 +3,12 @@
 import { noGrad, scope, type SafetensorsDescription, type Tensor } from '@hearth/torch'
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { StateFile, type Json } from '../checkpoint/index.js'
+import { StateFile, type Committed, type Json } from '../checkpoint/index.js'
 import type { Schedule } from '../optim/index.js'
 import { flattenTree } from '../tree/index.js'
 import { configHash } from './changes.js'
+import { resolveConfig, type RunConfig } from './config.js'
+import { runPaths, type RunRecord } from './run-folder.js'
 import { Judge } from './judge.js'
 import { judgeOptions, Session } from './session.js'
 import { partsOf } from './shares.js'
@@ -42,8 +44,7 @@ export async function prepareState(options: SupervisedOptions): Promise<Prepared
   const { run, data, dtype, report, workers } = options
   const { config } = run
   const parts = partsOf(config.slots, workers).length
-  // A run of the same name and configuration that was removed may have left a state too.
-  const hash = `${configHash(config)} ${run.record.createdAt}`
+  const hash = stateHash(run.record)
   const session = new Session(run, data, dtype, report)
   await session.restore()
   const { tensors, step } = session.trainer.state
@@ -70,6 +71,18 @@ export async function prepareState(options: SupervisedOptions): Promise<Prepared
   } finally {
     Object.values(tensors).forEach((tensor) => tensor.dispose())
   }
+}
+
+/** Names the run too: one of the same name and configuration that was removed may have left a state. */
+const stateHash = ({ config, createdAt }: RunRecord<RunConfig>) => `${configHash(config)} ${createdAt}`
+
+/** What the state file of a run that was killed holds; undefined where there is none of this run. */
+export function leftState(runFolder: string, record: RunRecord<RunConfig>): Committed | undefined {
+  const where = runPaths(runFolder).config
+  const state = takeOver(runFolder, stateHash({ ...record, config: resolveConfig(record.config, where) }), 0)
+  const committed = state?.committed
+  state?.close()
+  return committed
 }
 
 /** The state file that a crash left, when it belongs to this configuration and is ahead of the checkpoints. */
