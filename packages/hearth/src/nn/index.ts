@@ -5,6 +5,7 @@ export { composedAttention, type ComposedOptions } from './composed-attention.js
 export { channelsLast, channelsSecond, conv2d, type Conv2d, type Conv2dOptions } from './conv2d.js'
 export { crossEntropy, type CrossEntropyOptions } from './cross-entropy.js'
 export { embedding, type Embedding } from './embedding.js'
+export { groupNorm, type GroupNorm, type GroupNormOptions } from './group-norm.js'
 export { mergeHeads, splitHeads } from './heads.js'
 export { KeyValueCache, type CacheShape } from './key-value-cache.js'
 export { addLayerNorm, layerNorm, type LayerNorm } from './layer-norm.js'
