@@ -56,9 +56,20 @@ export class ConfigReader {
     })
   }
 
+  /** A whole number where null stands for none; the fallback where the key is missing. */
+  optional(key: string, fallback: number | undefined): number | undefined {
+    if (this.#json[key] === null) return undefined
+    return this.has(key) || fallback !== undefined ? this.integer(key, fallback!) : undefined
+  }
+
   /** A finite number above 0. */
   positive(key: string, fallback: number): number {
     return this.#numeric(key, fallback, 'a number above 0', (value) => Number.isFinite(value) && value > 0)
+  }
+
+  /** A share of what is forgotten: from 0 up to but not 1. */
+  rate(key: string, fallback: number): number {
+    return this.#numeric(key, fallback, 'a number from 0 to below 1', (value) => value >= 0 && value < 1)
   }
 
   #numeric(key: string, fallback: number, expected: string, holds: (value: number) => boolean): number {
@@ -80,6 +91,30 @@ export class ConfigReader {
     if (choices.includes(value as T)) return value as T
     this.issue(key, `${show(value)} is not supported; supported are ${choices.join(', ')}`)
     return fallback
+  }
+
+  /** A list of `length` texts, each one of the choices; undefined where there is none. */
+  list<T extends string>(key: string, choices: readonly T[], length: number): readonly T[] | undefined {
+    if (!this.has(key)) return undefined
+    const value = this.#json[key]
+    if (Array.isArray(value) && value.length === length && value.every((item) => choices.includes(item as T)))
+      return value as T[]
+    this.issue(key, `must be a list of ${length} of ${choices.join(', ')}, one for each layer, got ${show(value)}`)
+    return undefined
+  }
+
+  /** A list of `length` numbers above 0. */
+  factors(key: string, length: number): readonly number[] {
+    const value = this.#json[key]
+    if (Array.isArray(value) && value.length === length && value.every((item) => typeof item === 'number' && item > 0))
+      return value as number[]
+    this.issue(key, `must be a list of ${length} numbers above 0, got ${show(value)}`)
+    return []
+  }
+
+  /** As it stands, for keys with a shape of their own. */
+  value(key: string): unknown {
+    return this.#json[key]
   }
 
   /** Token numbers, where one number or a list may stand; null is none. */

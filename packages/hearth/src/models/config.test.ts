@@ -3,7 +3,7 @@ import { ConfigError } from '@hearth/torch'
 import { describe, expect, test } from 'vitest'
 import { recordedJson } from '../../test/recorded.js'
 import { scaledContextLength } from '../nn/index.js'
-import { configure, families, gpt2, gptNeox, llama, preset, presetNames } from './index.js'
+import { configure, families, gpt2, gptNeox, llama, preset, presetNames, type LlamaConfig } from './index.js'
 
 /** The issues that reading a configuration ends in, as `path: message`. */
 function issuesOf(json: unknown): string[] {
@@ -18,7 +18,9 @@ function issuesOf(json: unknown): string[] {
 
 describe('defaults', () => {
   test('an empty GPT-2 configuration is the 124M model', () => {
-    expect(gpt2.parseConfig({})).toEqual(preset('gpt2-124m').config)
+    const { dropout, ...shape } = gpt2.parseConfig({})
+    expect(preset('gpt2-124m').config).toEqual({ ...shape, dropout: { embedding: 0, attention: 0, residual: 0 } })
+    expect(dropout).toEqual({ embedding: 0.1, attention: 0.1, residual: 0.1 })
     expect(gpt2.parseConfig({})).toMatchObject({
       feedForward: 3072,
       tiedHead: true,
@@ -99,7 +101,10 @@ describe('both generations of keys', () => {
 })
 
 describe('writing', () => {
-  const recorded = ['gpt2', 'llama', 'llama_gqa', 'gpt_neox', 'gpt_neox_sequential']
+  const recorded = [
+    ...['gpt2', 'gpt_neo', 'gptj', 'gpt_neox', 'gpt_neox_sequential', 'stablelm', 'stablelm_epoch', 'stablelm_alpha'],
+    ...['gpt3', 'llama', 'llama_gqa', 'mistral', 'mixtral', 'qwen2', 'qwen3'],
+  ]
   const yarn = { rope_type: 'yarn', factor: 4, attention_factor: 0.9, truncate: false }
   const others: Record<string, unknown>[] = [
     {
@@ -117,6 +122,27 @@ describe('writing', () => {
     },
     { model_type: 'llama', rope_parameters: { rope_theta: 1e6, ...yarn }, bos_token_id: [3, 4] },
     { model_type: 'gpt_neox', hidden_size: 98, num_attention_heads: 1, rotary_pct: 0.03, tie_word_embeddings: true },
+    {
+      model_type: 'llama',
+      max_position_embeddings: 64,
+      original_max_position_embeddings: 16,
+      head_dim: 4,
+      rope_scaling: { type: 'longrope', short_factor: [1, 1.5], long_factor: [1, 4] },
+    },
+    {
+      model_type: 'gpt_neo',
+      num_layers: 3,
+      attention_types: [
+        [['local'], 2],
+        [['global'], 1],
+      ],
+      resid_dropout: 0.2,
+    },
+    { model_type: 'gptj', rotary_dim: null, n_layer: 1, attn_pdrop: 0.3 },
+    { model_type: 'mistral', sliding_window: null },
+    { model_type: 'qwen2', num_hidden_layers: 3, use_sliding_window: true, max_window_layers: 2 },
+    { model_type: 'mixtral', num_experts_per_tok: 1, router_aux_loss_coef: 0 },
+    { model_type: 'stablelm_epoch', eos_token_id: null, qk_layernorm: true },
     { model_type: 'gpt2', scale_attn_by_inverse_layer_idx: true, n_inner: 5, activation_function: 'relu' },
   ]
   const configs = [
@@ -131,10 +157,12 @@ describe('writing', () => {
     expect(configure(written)).toEqual({ family, config })
   })
 
-  test.each(recorded)('%s keeps every key that it had, but for dropout and dtype', (name) => {
+  // stablelm_epoch is written in the newer spelling, GPT-Neo's pattern layer by layer.
+  const kept = recorded.filter((name) => name !== 'stablelm_epoch')
+  test.each(kept)('%s keeps every key that it had, but for the dtype', (name) => {
     const json = recordedJson<Record<string, unknown>>(`models/${name}/config.json`)
     const { family, config } = configure(json)
-    const forgotten = /pdrop|dropout|dtype/
+    const forgotten = /classifier_dropout|dtype|attention_types/
     const expected = Object.entries(json).filter(([key, value]) => !forgotten.test(key) && value !== null)
     for (const [key, value] of expected) expect(family.toConfig(config)[key], key).toEqual(value)
   })
@@ -149,6 +177,8 @@ describe('writing', () => {
 })
 
 describe('what cannot be', () => {
+  const known = 'gpt2, gpt3, gpt_neo, gptj, gpt_neox, stablelm, stablelm_alpha, llama, mistral, mixtral, qwen2, qwen3'
+
   test('everything that is wrong is reported at once', () => {
     expect(
       issuesOf({
@@ -178,12 +208,12 @@ describe('what cannot be', () => {
     ['hidden_size: 4096 cannot be divided by num_attention_heads (31)', { num_attention_heads: 31 }],
     ['head_dim: 7 of the 7 dimensions of a head turn, which must be even', { head_dim: 7 }],
     [
-      'rope_scaling.rope_type: "longrope" is not supported; supported are default, linear, dynamic, llama3, yarn',
-      { rope_scaling: { rope_type: 'longrope' } },
+      'rope_scaling.rope_type: "spiral" is not supported; supported are default, linear, dynamic, llama3, yarn, longrope',
+      { rope_scaling: { rope_type: 'spiral' } },
     ],
     ['rope_scaling.factor: is missing, must be a number above 0', { rope_scaling: { rope_type: 'linear' } }],
     [
-      'rope_scaling.rope_type: is missing, must be one of default, linear, dynamic, llama3, yarn',
+      'rope_scaling.rope_type: is missing, must be one of default, linear, dynamic, llama3, yarn, longrope',
       { rope_scaling: { factor: 2 } },
     ],
     ['quantization_config: quantised weights are not supported', { quantization_config: { bits: 4 } }],
@@ -204,20 +234,86 @@ describe('what cannot be', () => {
   })
 
   test.each([null, 7, 'llama', [], {}])('%j is no configuration, and the known families are listed', (json) => {
-    expect(issuesOf(json)).toEqual(['model_type: is missing; known are gpt2, llama, gpt_neox'])
+    expect(issuesOf(json)).toEqual([`model_type: is missing; known are ${known}`])
   })
 
-  test('an unknown family is named, and the known ones are listed', () => {
-    expect(issuesOf({ model_type: 'mamba' })).toEqual([
-      'model_type: "mamba" is not a family that Hearth knows; known are gpt2, llama, gpt_neox',
+  test('an unknown family is named, with the nearest and all that are known', () => {
+    expect(issuesOf({ model_type: 'gpt_neoxx' })).toEqual([
+      `model_type: "gpt_neoxx" is not a family that Hearth knows; the nearest is gpt_neox; known are ${known}`,
     ])
   })
+
+  test.each<[string, Record<string, unknown>]>([
+    [
+      'attention_types: must come to 4 of global, local, one for each layer, got [[["global","local"],3]]',
+      { model_type: 'gpt_neo', num_layers: 4, attention_types: [[['global', 'local'], 3]] },
+    ],
+    [
+      'rotary_dim: must be even and at most the width of a head (256), got 300',
+      { model_type: 'gptj', rotary_dim: 300 },
+    ],
+    [
+      'tie_word_embeddings: true is not supported; supported is false',
+      { model_type: 'gptj', tie_word_embeddings: true },
+    ],
+    [
+      'sliding_window: is missing, which layer_types needs',
+      { model_type: 'qwen3', num_hidden_layers: 1, layer_types: ['sliding_attention'] },
+    ],
+    [
+      'layer_types: must be a list of 2 of full_attention, sliding_attention, one for each layer, got ["chunked_attention"]',
+      { model_type: 'qwen2', num_hidden_layers: 2, layer_types: ['chunked_attention'] },
+    ],
+    [
+      'num_experts_per_tok: must be a whole number from 1 to 4, got 5',
+      { model_type: 'mixtral', num_local_experts: 4, num_experts_per_tok: 5 },
+    ],
+    ['attention_dropout: must be a number from 0 to below 1, got 1', { model_type: 'stablelm', attention_dropout: 1 }],
+    [
+      'rotary_scaling_factor: 2 is not supported; supported is 1',
+      { model_type: 'stablelm_alpha', rotary_scaling_factor: 2 },
+    ],
+    [
+      'rope_scaling.short_factor: must be a list of 64 numbers above 0, got [1]',
+      { model_type: 'llama', rope_scaling: { type: 'longrope', short_factor: [1], long_factor: Array(64).fill(1) } },
+    ],
+  ])('%s', (issue, json) => {
+    expect(issuesOf(json)).toEqual([issue])
+  })
 })
 
-test('a family is found by its architecture where the model type is missing', () => {
-  for (const family of Object.values(families))
+test('a family is found by its architecture where the model type is missing, and by every spelling', () => {
+  for (const family of Object.values(families)) {
     expect(configure({ architectures: [family.architecture] }).family).toBe(family)
+    for (const name of family.otherNames ?? []) expect(configure({ model_type: name }).family).toBe(family)
+  }
 })
+
+describe('which layers see a window', () => {
+  test('Mistral: all, 4096 where the key is missing, none where it is null', () => {
+    const windows = (json: object) => llamaConfig({ model_type: 'mistral', num_hidden_layers: 2, ...json }).windows
+    expect(windows({})).toEqual([4096, 4096])
+    expect(windows({ sliding_window: 7 })).toEqual([7, 7])
+    expect(windows({ sliding_window: null })).toEqual([])
+  })
+
+  test('Qwen2: those from max_window_layers on, or as layer_types says, and only where it is switched on', () => {
+    const sliding = { model_type: 'qwen2', num_hidden_layers: 3, use_sliding_window: true, sliding_window: 9 }
+    expect(llamaConfig({ ...sliding, max_window_layers: 1 }).windows).toEqual([0, 9, 9])
+    const layer_types = ['sliding_attention', 'full_attention', 'full_attention']
+    expect(llamaConfig({ ...sliding, layer_types }).windows).toEqual([9, 0, 0])
+    expect(llamaConfig({ ...sliding, use_sliding_window: false }).windows).toEqual([])
+  })
+
+  test('GPT-3 and GPT-Neo: every second one', () => {
+    for (const name of ['gpt3-125m', 'gpt-neo-125m']) {
+      const { family, config } = preset(name)
+      expect(family.shape(config).windows).toEqual(Array(6).fill([0, 256]).flat())
+    }
+  })
+})
+
+const llamaConfig = (json: object) => configure(json).config as LlamaConfig
 
 test('scalings that are not counted in the context lengthen it', () => {
   const { rotary } = llama.parseConfig({ rope_scaling: { rope_type: 'linear', factor: 2 } })

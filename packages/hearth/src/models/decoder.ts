@@ -1,24 +1,45 @@
 // What every decoder does around its blocks: check what it is given, run the blocks in order, apply the head.
 // B batch, T tokens, D width, V vocabulary.
 import { HearthError, noGrad, scope, type Tensor } from '@hearth/torch'
-import { applyRotary, attention, linear, type KeyValueCache, type RotaryTables } from '../nn/index.js'
+import {
+  applyRotary,
+  attention,
+  documentPositions,
+  embedding,
+  linear,
+  type Dropout,
+  type Embedding,
+  type KeyValueCache,
+  type RotaryTables,
+} from '../nn/index.js'
+import { dropoutOf, type DropoutAt } from './dropout.js'
 import type { Family, ForwardOptions } from './family.js'
 
 /** What a block needs to know besides its weights and its input. */
 export interface BlockContext {
   layer: number
   cache: KeyValueCache | undefined
+  /** (B, T); see ForwardOptions. */
+  documents: Tensor | undefined
+  dropout: DropoutAt
 }
 
 /**
  * The position of the first of `ids`: 0, or behind what the cache holds.
- * @throws HearthError when the ids are not (B, T) integers, or the text is longer than the context or the cache
+ * @throws HearthError when the ids are not (B, T) integers, the documents are not like them, or the text is longer than
+ * the context or the cache
  */
-export function firstPosition(ids: Tensor, contextLength: number, cache: KeyValueCache | undefined): number {
+export function firstPosition(ids: Tensor, contextLength: number, { cache, documents }: ForwardOptions): number {
   const [batch, tokens] = ids.shape
   if (ids.shape.length !== 2 || tokens === 0 || (ids.dtype !== 'int64' && ids.dtype !== 'int32'))
     throw new HearthError(
       `token ids must be int64 of shape (batch, tokens) with at least one token, got ${String(ids)}`,
+    )
+  if (documents && (cache || documents.shape.join() !== ids.shape.join()))
+    throw new HearthError(
+      cache
+        ? 'packed documents are read whole: they do not go with a key/value cache'
+        : `documents must be numbers of shape [${ids.shape.join(', ')}], as the ids are, got ${String(documents)}`,
     )
   const start = cache?.length ?? 0
   const end = start + tokens!
@@ -42,17 +63,47 @@ export interface RotaryContext extends BlockContext {
   rotary: RotaryTables
 }
 
+/** What differs between layers and families. */
+export interface AttentionSettings {
+  /** Of the scores; 1/√E when it is not given. */
+  scale?: number
+  /** A query sees only keys nearer than this many positions, itself counted; 0 for all. */
+  window?: number
+  dropout?: Dropout | undefined
+}
+
 /**
- * Causal attention of queries and keys that turn by rotary positions: within the kernel, or before a cache keeps the keys.
+ * Causal attention of new tokens to themselves and to those of the cache. Rotary queries and keys turn within the kernel,
+ * or before a cache keeps the keys.
  * @param q (B, H, T, E)
  * @param k (B, K, T, E)
  * @param v (B, K, T, E)
  * @returns (B, H, T, E)
  */
-export function rotaryAttention(q: Tensor, k: Tensor, v: Tensor, { rotary, layer, cache }: RotaryContext): Tensor {
-  if (cache === undefined) return attention(q, k, v, { causal: true, rotary })
-  const [keys, values] = cache.append(layer, applyRotary(k, rotary), v) // (B, K, S, E)
-  return attention(applyRotary(q, rotary), keys, values, { causal: true })
+export function causalAttention(
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  { layer, cache, documents, rotary }: BlockContext & { rotary?: RotaryTables },
+  { window = 0, ...settings }: AttentionSettings = {},
+): Tensor {
+  if (cache === undefined) return attention(q, k, v, { causal: true, rotary, documents, window, ...settings })
+  const turn = (x: Tensor) => (rotary === undefined ? x : applyRotary(x, rotary))
+  const [keys, values] = cache.append(layer, turn(k), v) // (B, K, S, E)
+  const [held, tokens] = [keys.shape[2]!, q.shape[2]!]
+  const seen = window === 0 ? held : Math.min(held, window + tokens - 1)
+  const last = (x: Tensor) => (seen === held ? x : x.narrow(2, held - seen, seen))
+  return attention(turn(q), last(keys), last(values), { causal: true, window, ...settings })
+}
+
+/**
+ * Rows of a table of learned positions for T tokens from `start` on; for packed documents, counted within each.
+ * @returns (T, D), or (B, T, D) with documents
+ */
+export function learnedPositions(table: Embedding, start: number, tokens: number, documents?: Tensor): Tensor {
+  return documents === undefined
+    ? table.weight.narrow(0, start, tokens)
+    : embedding(table, documentPositions(documents))
 }
 
 /**
@@ -62,12 +113,13 @@ export function rotaryAttention(q: Tensor, k: Tensor, v: Tensor, { rotary, layer
 export function runBlocks<Block>(
   blocks: readonly Block[],
   x: Tensor,
-  { cache, runBlock }: ForwardOptions,
+  { cache, documents, dropoutSeed, runBlock }: ForwardOptions,
   run: (block: Block, x: Tensor, context: BlockContext) => Tensor,
 ): Tensor {
   const tokens = x.shape[1]!
   for (const [layer, block] of blocks.entries()) {
-    const one = (input: Tensor) => scope(() => run(block, input, { layer, cache }))
+    const context = { layer, cache, documents, dropout: dropoutOf(dropoutSeed, layer) }
+    const one = (input: Tensor) => scope(() => run(block, input, context))
     const next = runBlock ? runBlock(one, x) : one(x)
     if (!runBlock) x.dispose() // autograd holds its own
     x = next

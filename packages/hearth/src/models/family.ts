@@ -10,6 +10,13 @@ export interface ForwardOptions {
   cache?: KeyValueCache
   /** Logits of the last position alone, (B, 1, V). */
   lastOnly?: boolean
+  /**
+   * (B, T) integers: neighbours with the same number are one document. A token sees only its own document, and learned
+   * positions count from its beginning. For whole texts: not with a cache.
+   */
+  documents?: Tensor
+  /** In training: the configuration's dropout applies, with masks that are functions of this integer. */
+  dropoutSeed?: number
   /** Runs one block on its input; activation checkpointing runs it without recording, and again in the backward pass. */
   runBlock?: (block: (x: Tensor) => Tensor, x: Tensor) => Tensor
 }
@@ -30,6 +37,10 @@ export interface ModelShape {
   parameters: number
   /** Those of lookup tables that no matrix product uses: learned positions, and token embeddings where the head is its own. */
   embeddingParameters: number
+  /** Those of the experts that a token does not visit; 0 where there are none when it is not given. */
+  idleParameters?: number
+  /** By layer, the keys that a query sees, 0 for all; every layer sees all when it is not given. */
+  windows?: readonly number[]
 }
 
 /** One architecture. Methods, so that a `Family<GptConfig, GptWeights>` is a `Family`. */
@@ -38,6 +49,8 @@ export interface Family<Config = unknown, Weights = unknown> {
   readonly name: string
   /** Hugging Face's `architectures[0]`. */
   readonly architecture: string
+  /** Other spellings of the two that files have; what is written has `name` and `architecture`. */
+  readonly otherNames?: readonly string[]
   readonly names: NameTable
   /**
    * Reads a Hugging Face config.json of transformers v4 or v5; missing keys get its defaults, unknown ones are ignored.

@@ -13,9 +13,19 @@ export interface LanguageConfig {
   endTokens: readonly number[]
 }
 
+/** The shares of what is forgotten in training (Srivastava et al. 2014). */
+export interface DropoutRates {
+  /** Of the embedded tokens. */
+  embedding: number
+  /** Of the attention's shares. */
+  attention: number
+  /** Of what each part adds to the residual stream. */
+  residual: number
+}
+
 export function readLanguage(
   reader: ConfigReader,
-  defaults: { vocabularySize: number; tiedHead: boolean; begin: number; end: number },
+  defaults: { vocabularySize: number; tiedHead: boolean; begin?: number; end?: number },
 ): LanguageConfig {
   // Weights in another form than plain numbers: their tensors have other names and shapes.
   if (reader.has('quantization_config')) reader.issue('quantization_config', 'quantised weights are not supported')
@@ -23,8 +33,8 @@ export function readLanguage(
     vocabularySize: reader.integer('vocab_size', defaults.vocabularySize),
     tiedHead: reader.flag('tie_word_embeddings', defaults.tiedHead),
     initializerRange: reader.positive('initializer_range', 0.02),
-    beginTokens: reader.tokens('bos_token_id', [defaults.begin]),
-    endTokens: reader.tokens('eos_token_id', [defaults.end]),
+    beginTokens: reader.tokens('bos_token_id', defaults.begin === undefined ? [] : [defaults.begin]),
+    endTokens: reader.tokens('eos_token_id', defaults.end === undefined ? [] : [defaults.end]),
   }
 }
 

@@ -2,9 +2,9 @@
 
 /** One module: its weight and bias keep their last name. */
 export interface NameRule {
-  /** Place in our tree; `*` stands for the number of a block. */
+  /** Place in our tree; `*` stands for a number: of a block, an expert, a head. */
   tree: string
-  /** Hugging Face's name, with the same `*`. */
+  /** Hugging Face's name, with as many `*`, which take the same numbers in order. */
   file: string
   /** The file holds the weight as (in, out), as GPT-2's Conv1D does. */
   transpose?: boolean
@@ -32,10 +32,10 @@ export interface FileName {
  */
 export function fileName(table: NameTable, path: string): FileName {
   const [, module, leaf] = /^(.*)\.(\w+)$/.exec(path) ?? []
-  const number = /\.(\d+)\./.exec(path)?.[1]
-  const pattern = module?.replace(/\.\d+\./, '.*.')
+  const numbers = [...(module ?? '').matchAll(/\.(\d+)(?=\.|$)/g)].map(([, number]) => number!)
+  const pattern = module?.replace(/\.\d+(?=\.|$)/g, '.*')
   const rule = table.rules.find(({ tree }) => tree === pattern)
   if (rule === undefined || leaf === undefined) throw new TypeError(`no name for ${path}`)
   const transpose = rule.transpose === true && leaf === 'weight'
-  return { name: `${number === undefined ? rule.file : rule.file.replace('*', number)}.${leaf}`, transpose }
+  return { name: `${rule.file.replaceAll('*', () => numbers.shift()!)}.${leaf}`, transpose }
 }

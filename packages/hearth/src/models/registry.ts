@@ -5,29 +5,58 @@ import { KeyValueCache } from '../nn/index.js'
 import { disposeTree, leavesOf, mapTree } from '../tree/index.js'
 import type { Family, ForwardOptions, LanguageModel } from './family.js'
 import { gpt2 } from './gpt2/model.js'
+import { gpt3 } from './gpt3/model.js'
+import { gptNeo } from './gpt_neo/model.js'
 import { gptNeox } from './gpt_neox/model.js'
+import { gptJ } from './gptj/model.js'
 import { llama } from './llama/model.js'
+import { mistral } from './mistral/model.js'
+import { mixtral } from './mixtral/model.js'
 import { presetConfigs, type ConfigJson } from './presets.js'
+import { qwen2 } from './qwen2/model.js'
+import { qwen3 } from './qwen3/model.js'
+import { stableLm } from './stablelm/model.js'
+import { stableLmAlpha } from './stablelm_alpha/model.js'
 import { initialise, type InitialiseOptions } from './weight-source.js'
 
 /** Every family, by Hugging Face's `model_type`. */
-export const families: Readonly<Record<string, Family>> = { gpt2, llama, gpt_neox: gptNeox }
+export const families: Readonly<Record<string, Family>> = {
+  gpt2,
+  gpt3,
+  gpt_neo: gptNeo,
+  gptj: gptJ,
+  gpt_neox: gptNeox,
+  stablelm: stableLm,
+  stablelm_alpha: stableLmAlpha,
+  llama,
+  mistral,
+  mixtral,
+  qwen2,
+  qwen3,
+}
 
 /**
  * The family of a config.json, by its `model_type`, or else its `architectures`.
  * @param where names the configuration in the error
- * @throws ConfigError when it names no family that is known
+ * @throws ConfigError with the nearest when it names no family that is known
  */
 export function familyOf(json: unknown, where = 'configuration'): Family {
   const { model_type: type, architectures } = (typeof json === 'object' && json !== null ? json : {}) as ConfigJson
   const architecture: unknown = Array.isArray(architectures) ? architectures[0] : undefined
-  const family = Object.values(families).find(({ name }) => name === type)
-  if (family) return family
-  const byArchitecture = Object.values(families).find((known) => known.architecture === architecture)
-  if (type === undefined && byArchitecture) return byArchitecture
   const got = type ?? architecture
+  const spellings = new Map<unknown, Family>(
+    Object.values(families).flatMap((family) =>
+      [family.name, family.architecture, ...(family.otherNames ?? [])].map((name) => [name, family] as const),
+    ),
+  )
+  const family = spellings.get(got)
+  if (family) return family
+  const nearest = typeof got === 'string' ? closest(got, Object.keys(families)) : undefined
+  const message =
+    got === undefined
+      ? 'is missing'
+      : `${JSON.stringify(got)} is not a family that Hearth knows${nearest ? `; the nearest is ${nearest}` : ''}`
   const known = Object.keys(families).join(', ')
-  const message = got === undefined ? 'is missing' : `${JSON.stringify(got)} is not a family that Hearth knows`
   throw new ConfigError(where, [{ path: 'model_type', message: `${message}; known are ${known}` }])
 }
 

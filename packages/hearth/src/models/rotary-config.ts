@@ -3,7 +3,7 @@
 import type { Rotary, RotaryScaling } from '../nn/index.js'
 import type { ConfigReader } from './config-reader.js'
 
-const KINDS = ['default', 'linear', 'dynamic', 'llama3', 'yarn'] as const
+const KINDS = ['default', 'linear', 'dynamic', 'llama3', 'yarn', 'longrope'] as const
 
 /** What is not a matter of rope keys alone. */
 interface RotaryFields {
@@ -11,20 +11,25 @@ interface RotaryFields {
   contextLength: number
   /** v4 key of the base frequency: `rope_theta`. */
   thetaKey: string
+  /** Where the configuration names none: 10000 when it is not given. */
+  theta?: number
   /** Share of a head that turns, and the key that says so. */
   share: { key: string; value: number }
 }
 
-export function readRotary(reader: ConfigReader, { headDim, contextLength, thetaKey, share }: RotaryFields): Rotary {
+export function readRotary(
+  reader: ConfigReader,
+  { headDim, contextLength, thetaKey, theta: usual = 10_000, share }: RotaryFields,
+): Rotary {
   const parameters = reader.object('rope_parameters')
   const theta = parameters?.has('rope_theta')
-    ? parameters.positive('rope_theta', 10_000)
-    : reader.positive(reader.first(thetaKey, 'rope_theta'), 10_000)
+    ? parameters.positive('rope_theta', usual)
+    : reader.positive(reader.first(thetaKey, 'rope_theta'), usual)
   const dims = Math.floor(headDim * share.value)
   if (dims % 2 === 1) reader.issue(share.key, `${dims} of the ${headDim} dimensions of a head turn, which must be even`)
   if (dims === 0 || dims > headDim)
     reader.issue(share.key, `${dims} of the ${headDim} dimensions of a head turn, which must be 2 to ${headDim}`)
-  const scaling = readScaling(parameters ?? reader.object('rope_scaling'), { dims, contextLength })
+  const scaling = readScaling(parameters ?? reader.object('rope_scaling'), reader, { dims, contextLength })
   return { dims, theta, contextLength, scaling }
 }
 
@@ -41,7 +46,11 @@ export function readShare(reader: ConfigReader, key: string, fallback: number): 
   return { key: present, value: reader.positive(present, fallback) }
 }
 
-function readScaling(reader: ConfigReader | undefined, rotary: { dims: number; contextLength: number }): RotaryScaling {
+function readScaling(
+  reader: ConfigReader | undefined,
+  outer: ConfigReader,
+  rotary: { dims: number; contextLength: number },
+): RotaryScaling {
   if (reader === undefined) return { kind: 'default' }
   const kind = reader.choice(reader.first('rope_type', 'type'), 'default', KINDS)
   if (!reader.has('rope_type') && !reader.has('type') && reader.has('factor'))
@@ -49,6 +58,7 @@ function readScaling(reader: ConfigReader | undefined, rotary: { dims: number; c
   if (kind === 'default') return { kind }
   if (kind === 'llama3') return readLlama3(reader)
   if (kind === 'yarn') return readYarn(reader, rotary.contextLength)
+  if (kind === 'longrope') return readLongrope(reader, outer, rotary)
   if (kind === 'dynamic' && rotary.dims <= 2) reader.issue('rope_type', 'dynamic needs more than 2 turning dimensions')
   return { kind, factor: reader.positive('factor', NaN) }
 }
@@ -86,6 +96,24 @@ function readYarn(reader: ConfigReader, contextLength: number): RotaryScaling {
   }
 }
 
+/** The length of pre-training stands beside the context length in some files, and inside in others. */
+function readLongrope(
+  reader: ConfigReader,
+  outer: ConfigReader,
+  { dims, contextLength }: { dims: number; contextLength: number },
+): RotaryScaling {
+  const key = 'original_max_position_embeddings'
+  const originalContextLength = (reader.has(key) ? reader : outer).integer(key, contextLength)
+  return {
+    kind: 'longrope',
+    factor: reader.positive('factor', contextLength / originalContextLength),
+    originalContextLength,
+    shortFactors: reader.factors('short_factor', dims / 2),
+    longFactors: reader.factors('long_factor', dims / 2),
+    attentionFactor: reader.has('attention_factor') ? reader.positive('attention_factor', NaN) : undefined,
+  }
+}
+
 /** Keys of both generations. */
 export function writeRotary({ theta, scaling }: Rotary): { rope_scaling: object | null; rope_parameters: object } {
   const keys = scalingKeys(scaling)
@@ -104,6 +132,10 @@ function scalingKeys(scaling: RotaryScaling): Record<string, unknown> {
     factor: scaling.factor,
     original_max_position_embeddings: scaling.originalContextLength,
   }
+  const attention = scaling.kind === 'llama3' ? undefined : scaling.attentionFactor
+  const given = attention === undefined ? {} : { attention_factor: attention }
+  if (kind === 'longrope')
+    return { ...keys, short_factor: scaling.shortFactors, long_factor: scaling.longFactors, ...given }
   if (kind === 'llama3')
     return { ...keys, low_freq_factor: scaling.lowFrequencyFactor, high_freq_factor: scaling.highFrequencyFactor }
   return {
@@ -111,7 +143,7 @@ function scalingKeys(scaling: RotaryScaling): Record<string, unknown> {
     beta_fast: scaling.betaFast,
     beta_slow: scaling.betaSlow,
     truncate: scaling.truncate,
-    ...(scaling.attentionFactor === undefined ? {} : { attention_factor: scaling.attentionFactor }),
+    ...given,
     ...(scaling.mscale === undefined ? {} : { mscale: scaling.mscale }),
     ...(scaling.mscaleAllDim === undefined ? {} : { mscale_all_dim: scaling.mscaleAllDim }),
   }

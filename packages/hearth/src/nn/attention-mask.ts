@@ -6,7 +6,7 @@ import { arange, cat, keep, scope, zeros, type Device, type DType, type Tensor }
 export interface Visibility {
   causal?: boolean
   window?: number
-  documents?: Tensor
+  documents?: Tensor | undefined
 }
 
 // The layers of a pass, and the steps of a training, ask for the same one again and again.

@@ -3,13 +3,15 @@
 // B batch, H query heads, K key/value heads (K divides H), G = H / K, T queries, S keys, E width of a head.
 import { baddbmm, call, scope, zeros, type Tensor } from '@hearth/torch'
 import { attentionMask, type Visibility } from './attention-mask.js'
+import { dropout, type Dropout } from './dropout.js'
 import { roundedOnce } from './product-dtype.js'
 import { applyRotary, type RotaryTables } from './rotary.js'
 
 export interface ComposedOptions extends Visibility {
   mask?: Tensor
   scale: number
-  rotary?: RotaryTables
+  rotary?: RotaryTables | undefined
+  dropout?: Dropout | undefined
 }
 
 /** attention() of attention.ts, with the same arguments. */
@@ -19,7 +21,8 @@ export function composedAttention(q: Tensor, k: Tensor, v: Tensor, options: Comp
   return scope(() => {
     const [turnedQ, turnedK] = rotary ? [applyRotary(q, lastOf(rotary, queries)), applyRotary(k, rotary)] : [q, k]
     const given = options.mask?.to(q.dtype)
-    const fused = (fusedKernel ??= hasFusedKernel())
+    // The fused operator's own dropout draws from libtorch's global generator: not a function of a seed.
+    const fused = options.dropout === undefined && (fusedKernel ??= hasFusedKernel())
     // The fused operator's own causality lets the first query stand at the first key.
     const causalByOperator = fused && causal && queries === keys && !given && window === 0 && !documents
     const own = causalByOperator
@@ -27,7 +30,7 @@ export function composedAttention(q: Tensor, k: Tensor, v: Tensor, options: Comp
       : attentionMask(queries, keys, { causal, window, documents }, q.dtype, q.device)
     const mask = own && given ? own.add(given) : (own ?? given)
     if (fused) return callFused(turnedQ, turnedK, v, { scale, causal: causalByOperator, mask })
-    return composed(turnedQ, turnedK, v, { scale, mask })
+    return composed(turnedQ, turnedK, v, { scale, mask, dropout: options.dropout })
   })
 }
 
@@ -40,10 +43,11 @@ function lastOf({ cos, sin }: RotaryTables, queries: number): RotaryTables {
 interface Scores {
   scale: number
   mask: Tensor | undefined
+  dropout?: Dropout | undefined
 }
 
 /** The queries of a group stand under each other, so that keys and values are never repeated. */
-function composed(q: Tensor, k: Tensor, v: Tensor, { scale, mask }: Scores): Tensor {
+function composed(q: Tensor, k: Tensor, v: Tensor, { scale, mask, dropout: forget }: Scores): Tensor {
   const [B, H, T, E] = q.shape as [number, number, number, number]
   const [, K, S] = k.shape as [number, number, number, number]
   const G = H / K
@@ -55,7 +59,7 @@ function composed(q: Tensor, k: Tensor, v: Tensor, { scale, mask }: Scores): Ten
       ? widen(queries).mul(scale).bmm(widen(keys))
       : baddbmm(widen(hidden), widen(queries), widen(keys), { alpha: scale }),
   ) // (B·K, G·T, S)
-  const shares = scores.softmax(-1) // libtorch sums a 16-bit softmax in float32
+  const shares = dropout(scores.softmax(-1), forget) // libtorch sums a 16-bit softmax in float32
   const values = v.reshape([B * K, S, E])
   return roundedOnce(q, (widen) => widen(shares).bmm(widen(values))).view([B, H, T, E])
 }

@@ -1,6 +1,7 @@
 // What an adapter adds to a linear layer: LoRA's low-rank change (Hu et al. 2021, arXiv:2106.09685), and DoRA's magnitude
 // (Liu et al. 2024, arXiv:2402.09353). Which layers have one, and where it comes from: hearth/adapt.
-import { call, empty, Generator, noGrad, scope, type Tensor } from '@hearth/torch'
+import { call, noGrad, scope, type Tensor } from '@hearth/torch'
+import { dropout, type Dropout } from './dropout.js'
 import type { Linear } from './linear.js'
 
 /** The change of one linear layer: W + scale · B A, with W (out, in) left as it is. */
@@ -16,7 +17,7 @@ export interface LowRank {
   /** DoRA: the squared length of each row of W, (out) float32. */
   squaredRows?: Tensor
   /** Share of the inputs of A that become 0 in training, by a mask that is a function of the seed. */
-  dropout?: { rate: number; seed: number }
+  dropout?: Dropout
 }
 
 /** A product with W and no adapter: (..., in) → (..., out), with what is given added. */
@@ -36,7 +37,7 @@ export function lowRankLinear(
 ): Tensor {
   return scope(() => {
     const { a, b, scale, magnitude } = adapter
-    const low = product(dropped(x, adapter), a).mul(scale) // (..., r)
+    const low = product(dropout(x, adapter.dropout), a).mul(scale) // (..., r)
     if (magnitude === undefined) return plain(x, { bias, residual: product(low, b, residual) })
     const lengths = noGrad(() => rowLengths(plain, adapter)) // (out), a constant to autograd, as the paper has it
     const gain = magnitude.div(lengths.to(magnitude.dtype)) // (out)
@@ -48,15 +49,6 @@ export function lowRankLinear(
 
 const product = (x: Tensor, weight: Tensor, residual?: Tensor): Tensor =>
   call('hearth::linear', x, weight, undefined, residual) as Tensor
-
-/** Without a state: a block that runs again in the backward pass drops the same elements. */
-function dropped(x: Tensor, { dropout }: LowRank): Tensor {
-  if (dropout === undefined || dropout.rate === 0) return x
-  const kept = 1 - dropout.rate
-  const generator = new Generator(dropout.seed, x.device)
-  const mask = empty(x.shape, { dtype: x.dtype, device: x.device }).bernoulli_({ p: kept, generator })
-  return x.mul(mask).div(kept)
-}
 
 /**
  * ‖W + s B A‖ of each row, without making that matrix: ‖w‖² + 2 s b·(A w) + s² b (A Aᵀ) bᵀ.

@@ -18,6 +18,19 @@ export type RotaryScaling =
       originalContextLength: number
     }
   | YarnScaling
+  | LongropeScaling
+
+/** LongRoPE (Ding et al. 2024, arXiv 2402.13753): a factor for each pair, by search. */
+export interface LongropeScaling {
+  kind: 'longrope'
+  factor: number
+  originalContextLength: number
+  /** Each pair's frequency is divided by its factor: in texts up to the original length, and in longer ones. */
+  shortFactors: readonly number[]
+  longFactors: readonly number[]
+  /** Factor on the cosines and sines; √(1 + ln(factor) / ln(original length)) when it is not given. */
+  attentionFactor?: number | undefined
+}
 
 /** YaRN (Peng et al. 2023, arXiv 2309.00071). */
 export interface YarnScaling {
@@ -87,8 +100,13 @@ function yarnAmplitude({ factor, attentionFactor, mscale, mscaleAllDim }: YarnSc
   return mscale && mscaleAllDim ? grown(mscale) / grown(mscaleAllDim) : grown(1)
 }
 
+function longropeAmplitude({ factor, originalContextLength, attentionFactor }: LongropeScaling): number {
+  if (attentionFactor !== undefined) return attentionFactor
+  return factor <= 1 ? 1 : Math.sqrt(1 + Math.log(factor) / Math.log(originalContextLength))
+}
+
 /**
- * The frequencies for a text of `length` tokens; only `dynamic` depends on the length.
+ * The frequencies for a text of `length` tokens; only those of `dynamic` and `longrope` depend on the length.
  * @example
  * rotaryFrequencies({ dims: 4, theta: 100, contextLength: 64, scaling: { kind: 'default' } }, 64).frequencies // [1, 0.1]
  */
@@ -106,6 +124,10 @@ export function rotaryFrequencies(rotary: Rotary, length: number): RotaryFrequen
     }
     case 'llama3':
       return { frequencies: plain().map((frequency) => llama3(frequency, scaling)), amplitude: 1 }
+    case 'longrope': {
+      const factors = length > scaling.originalContextLength ? scaling.longFactors : scaling.shortFactors
+      return { frequencies: plain().map((f, pair) => f / factors[pair]!), amplitude: longropeAmplitude(scaling) }
+    }
     case 'yarn': {
       const ramp = yarnRamp(rotary, scaling)
       const mixed = plain().map((f, pair) => (f / scaling.factor) * ramp(pair) + f * (1 - ramp(pair)))

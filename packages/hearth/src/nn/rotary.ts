@@ -29,9 +29,16 @@ function makeTables(rotary: Rotary, positions: number, dtype: DType, device: Dev
   return { positions, cos: keep(cos), sin: keep(sin) }
 }
 
-/** Every scaling but `dynamic` gives each position its own angle, so a longer table serves a shorter text. */
+/** Whether the angle of a position depends on the length of the text; else a longer table serves a shorter text. */
+const dependsOnLength = ({ scaling }: Rotary) => scaling.kind === 'dynamic' || scaling.kind === 'longrope'
+
+/** What is made for a text of `length` tokens: lengths with the same result have the same angles. */
 function positionsToMake({ scaling, contextLength }: Rotary, length: number): number {
   if (scaling.kind === 'dynamic') return Math.max(length, contextLength)
+  if (scaling.kind === 'longrope') {
+    const { originalContextLength: short } = scaling
+    return length <= short ? short : Math.max(length, contextLength)
+  }
   return 2 ** Math.ceil(Math.log2(Math.max(length, 64)))
 }
 
@@ -51,8 +58,7 @@ export function rotaryTables(
   const key = `${dtype} ${device}`
   const positions = positionsToMake(rotary, start + length)
   let tables = made.get(key)
-  const fits =
-    rotary.scaling.kind === 'dynamic' ? tables?.positions === positions : positions <= (tables?.positions ?? 0)
+  const fits = dependsOnLength(rotary) ? tables?.positions === positions : positions <= (tables?.positions ?? 0)
   if (tables === undefined || !fits) {
     tables?.cos.dispose()
     tables?.sin.dispose()

@@ -5,19 +5,30 @@ import { noGrad, randn, scope, type Device, type DType } from '@hearth/torch'
 /** The sizes that the count depends on. */
 export interface FlopShape {
   layers: number
-  width: number
+  heads: number
+  headDim: number
   parameters: number
   /** Parameters of lookup tables that no matrix product touches. */
   embeddingParameters: number
+  /** Parameters of experts that a token does not visit. */
+  idleParameters?: number
+  /** By layer, the keys that a query sees; 0 for all. */
+  windows?: readonly number[]
 }
 
 /** Printed beside every utilisation. */
 export const FLOP_CONVENTION =
-  '6 (N - untied embeddings) + 12 L d T operations a token, over the measured peak of a 1024 x 1024 matrix product in the same dtype'
+  '6 (N - untied embeddings - idle experts) + 12 L d T operations a token (a window in place of a longer T), over the measured peak of a 1024 x 1024 matrix product in the same dtype'
 
-/** Operations of forward and backward for one token of a sequence of `length`: 6N + 12 L d T, no causal discount. */
-export function flopsPerToken({ layers, width, parameters, embeddingParameters }: FlopShape, length: number): number {
-  return 6 * (parameters - embeddingParameters) + 12 * layers * width * length
+/**
+ * Operations of forward and backward for one token of a sequence of `length`: 6N + 12 d T for each layer, where d is the
+ * width of all heads together, and a layer that sees only a window has that in place of T; no causal discount.
+ */
+export function flopsPerToken(shape: FlopShape, length: number): number {
+  const { layers, heads, headDim, parameters, embeddingParameters, idleParameters = 0, windows = [] } = shape
+  let keys = 0
+  for (let layer = 0; layer < layers; layer++) keys += Math.min(windows[layer] || length, length)
+  return 6 * (parameters - embeddingParameters - idleParameters) + 12 * heads * headDim * keys
 }
 
 /**

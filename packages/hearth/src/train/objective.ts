@@ -10,6 +10,8 @@ export interface LossContext {
   /** Runs one block of the model; recomputes it in the backward pass when activations are not kept. */
   runBlock: RunBlock
   device: Device
+  /** Decides what is random: a function of the run's seed, the batch and the slot. */
+  seed: number
 }
 
 /** The loss of a model on a batch. `Weights` is the model's own tree, in the arithmetic of the step. */
@@ -30,10 +32,13 @@ export function idsOf(ids: Int32Array, shape: readonly [number, number], device:
 export function nextToken(model: Pick<LanguageModel, 'family' | 'config'>): Objective<unknown, TextBatch> {
   return {
     name: 'next-token',
-    loss: (weights, batch, { runBlock, device }) => {
+    loss: (weights, { inputs, targets, documents, shape }, { runBlock, device, seed }) => {
       const { family, config } = model
-      const hidden = family.hidden(weights, config, idsOf(batch.inputs, batch.shape, device), { runBlock }) // (B, T, D)
-      return linearCrossEntropy(family.projection(weights), hidden, idsOf(batch.targets, batch.shape, device))
+      const tensorOf = (ids: Int32Array) => idsOf(ids, shape, device)
+      const packed = documents === undefined ? {} : { documents: tensorOf(documents) }
+      const options = { ...packed, runBlock, dropoutSeed: seed }
+      const hidden = family.hidden(weights, config, tensorOf(inputs), options) // (B, T, D)
+      return linearCrossEntropy(family.projection(weights), hidden, tensorOf(targets))
     },
     size: (batch) => batch.targets.length,
   }

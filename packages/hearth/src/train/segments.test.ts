@@ -1,6 +1,9 @@
 // Activation checkpointing must change memory, never numbers.
-import { backward, Generator, randn, scope, type Tensor } from '@hearth/torch'
+import { backward, Generator, grad, randn, scope, tensor, type Tensor } from '@hearth/torch'
 import { describe, expect, test } from 'vitest'
+import { relativeDistance } from '../../test/recorded.js'
+import { createModel, logits } from '../models/index.js'
+import { leavesOf } from '../tree/index.js'
 import { keepActivations, Segments, type RunBlock } from './segments.js'
 
 const generator = new Generator(3)
@@ -41,5 +44,24 @@ describe('activation checkpointing', () => {
         segments.backward(loss(segments.run))
       })
     expect(once()).toEqual(once())
+  })
+
+  // Masks of dropout and the loss of a router's balance belong to blocks, which run twice.
+  test.each([
+    ['gpt2', { resid_pdrop: 0.3, attn_pdrop: 0.3 }],
+    ['mixtral', { num_local_experts: 3, router_aux_loss_coef: 2 }],
+  ])('gives %s the gradients that it has without', (model_type, own) => {
+    const sizes = { n_embd: 16, n_layer: 2, n_head: 2, hidden_size: 16, num_hidden_layers: 2, intermediate_size: 8 }
+    const heads = { num_attention_heads: 2, num_key_value_heads: 2 }
+    const model = createModel({ model_type, vocab_size: 20, ...sizes, ...heads, ...own }, { seed: 5 })
+    const weights = leavesOf(model.weights)
+    for (const leaf of weights) leaf.setRequiresGrad(true)
+    const ids = tensor([[7, 3, 19, 4, 0]], { dtype: 'int64' })
+    const lossBy = (run: RunBlock) => logits(model, ids, { dropoutSeed: 3, runBlock: run }).square().sum()
+    const expected = grad([lossBy(keepActivations)], weights)
+    const segments = new Segments()
+    segments.backward(lossBy(segments.run))
+    for (const [index, leaf] of weights.entries())
+      expect(relativeDistance(leaf.grad!, expected[index]!)).toBeLessThan(1e-6)
   })
 })

@@ -68,11 +68,12 @@ export function runSlot<Weights, Batch>(
   const { objective, batches, slots, seed, activationCheckpointing, device } = options
   return scope(() => {
     // Randomness is a function of (seed, batch, slot), never of history.
-    manualSeed(hashCounters(seed, batch, slot))
+    const random = hashCounters(seed, batch, slot)
+    manualSeed(random)
     const part = batches.slotAt(batch, slot, slots)
     const segments = activationCheckpointing ? new Segments() : undefined
     const filled = fillTree(tree, (path) => leaves[path]!)
-    const loss = objective.loss(filled, part, { runBlock: segments?.run ?? keepActivations, device })
+    const loss = objective.loss(filled, part, { runBlock: segments?.run ?? keepActivations, device, seed: random })
     const value = loss.item()
     if (segments) segments.backward(loss)
     else backward(loss)

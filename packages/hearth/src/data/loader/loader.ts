@@ -20,6 +20,8 @@ export interface TextBatch {
   inputs: Int32Array
   /** The token that follows each input: (B, T). */
   targets: Int32Array
+  /** Numbers of the documents that are packed into each row, (B, T): a token sees its own alone. One text when not given. */
+  documents?: Int32Array
   shape: readonly [batch: number, sequenceLength: number]
 }
 

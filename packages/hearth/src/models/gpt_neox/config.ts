@@ -18,9 +18,12 @@ export interface GptNeoxConfig extends LanguageConfig {
   rotaryShare: number
   /** Holds the context length too. */
   rotary: Rotary
+  attentionDropout: number
+  /** Of the embedded tokens and of what each part adds to the residual stream. */
+  hiddenDropout: number
 }
 
-/** Reads config.json; see Family.parseConfig. Dropout is not read: no family here trains with it. */
+/** Reads config.json; see Family.parseConfig. */
 export function parseConfig(json: unknown, where = 'gpt_neox configuration'): GptNeoxConfig {
   const reader = new ConfigReader(json, where)
   const width = reader.integer('hidden_size', 6144)
@@ -41,6 +44,8 @@ export function parseConfig(json: unknown, where = 'gpt_neox configuration'): Gp
     parallelResidual: reader.flag('use_parallel_residual', true),
     rotaryShare: share.value,
     rotary: readRotary(reader, { headDim, contextLength, thetaKey: 'rotary_emb_base', share }),
+    attentionDropout: reader.rate('attention_dropout', 0),
+    hiddenDropout: reader.rate('hidden_dropout', 0),
   }
   reader.finish()
   return config
@@ -60,8 +65,8 @@ export function toConfig(config: GptNeoxConfig): Record<string, unknown> {
     max_position_embeddings: config.rotary.contextLength,
     layer_norm_eps: config.normEpsilon,
     attention_bias: config.attentionBias,
-    attention_dropout: 0,
-    hidden_dropout: 0,
+    attention_dropout: config.attentionDropout,
+    hidden_dropout: config.hiddenDropout,
     use_parallel_residual: config.parallelResidual,
     rotary_pct: config.rotaryShare,
     rotary_emb_base: config.rotary.theta,

@@ -5,6 +5,7 @@ import type { Tensor } from '@hearth/torch'
 import {
   activate,
   addLayerNorm,
+  dropout,
   embedding,
   layerNorm,
   linear,
@@ -15,7 +16,8 @@ import {
   type Linear,
   withoutBias,
 } from '../../nn/index.js'
-import { firstPosition, forwardOf, rotaryAttention, runBlocks, type RotaryContext } from '../decoder.js'
+import { causalAttention, firstPosition, forwardOf, runBlocks, type RotaryContext } from '../decoder.js'
+import { addLinear, dropoutOf } from '../dropout.js'
 import type { Family, ForwardOptions, ModelShape } from '../family.js'
 import { countWeights } from '../weight-source.js'
 import { parseConfig, toConfig, type GptNeoxConfig } from './config.js'
@@ -29,29 +31,31 @@ function selfAttention(
 ): Tensor {
   const qkv = splitHeads(linear(w.qkv, x), config.heads) // (B, H, T, 3·E)
   const [q, k, v] = qkv.chunk(3, { dim: 3 }) as [Tensor, Tensor, Tensor] // (B, H, T, E)
-  return linear(w.out, mergeHeads(rotaryAttention(q, k, v, context))) // (B, T, D)
-}
-
-/** The feed-forward part of x, added to the residual stream. */
-function feedForward({ feedForward: w }: GptNeoxBlock, config: GptNeoxConfig, x: Tensor, residual: Tensor): Tensor {
-  const { bias } = w.up // the bias is added on the way through the activation
-  const middle = activate(config.activation, linear(withoutBias(w.up), x), bias) // (B, T, F)
-  return linear(w.down, middle, { residual }) // (B, T, F) → (B, T, D)
+  const attended = causalAttention(q, k, v, context, {
+    dropout: context.dropout('attention', config.attentionDropout),
+  }) // (B, H, T, E)
+  return dropout(linear(w.out, mergeHeads(attended)), context.dropout('attentionOut', config.hiddenDropout)) // (B, T, D)
 }
 
 function runBlock(block: GptNeoxBlock, config: GptNeoxConfig, x: Tensor, context: RotaryContext): Tensor {
-  const attended = selfAttention(block, config, layerNorm(block.attentionNorm, x, config.normEpsilon), context)
-  if (config.parallelResidual) {
-    const normed = layerNorm(block.feedForwardNorm, x, config.normEpsilon)
-    return feedForward(block, config, normed, x.add(attended))
+  const { up, down } = block.feedForward
+  /** The feed-forward part of y, added to the residual stream. */
+  const feedForward = (y: Tensor, residual: Tensor) => {
+    // The bias is added on the way through the activation.
+    const middle = activate(config.activation, linear(withoutBias(up), y), up.bias) // (B, T, F)
+    return addLinear(down, middle, residual, context.dropout('feedForward', config.hiddenDropout)) // (B, T, D)
   }
+  const attended = selfAttention(block, config, layerNorm(block.attentionNorm, x, config.normEpsilon), context)
+  if (config.parallelResidual)
+    return feedForward(layerNorm(block.feedForwardNorm, x, config.normEpsilon), x.add(attended))
   const { sum, normed } = addLayerNorm(block.feedForwardNorm, x, attended, config.normEpsilon)
-  return feedForward(block, config, normed, sum)
+  return feedForward(normed, sum)
 }
 
 function hidden(weights: GptNeoxWeights, config: GptNeoxConfig, ids: Tensor, options: ForwardOptions = {}): Tensor {
-  const start = firstPosition(ids, scaledContextLength(config.rotary), options.cache)
-  const embedded = embedding(weights.embed, ids) // (B, T, D)
+  const start = firstPosition(ids, scaledContextLength(config.rotary), options)
+  const forget = dropoutOf(options.dropoutSeed, -1)('embedding', config.hiddenDropout)
+  const embedded = dropout(embedding(weights.embed, ids), forget) // (B, T, D)
   const rotary = rotaryTables(config.rotary, start, ids.shape[1]!, embedded.dtype, embedded.device)
   const x = runBlocks(weights.blocks, embedded, options, (block, x, context) =>
     runBlock(block, config, x, { ...context, rotary }),

@@ -1,13 +1,23 @@
 // LLaMA's weights: their tree, how they start, their names in Hugging Face files.
 import type { Embedding, Linear, RmsNorm } from '../../nn/index.js'
 import { buildBlocks, buildEmbedding, buildLinear, buildRmsNorm } from '../build.js'
-import type { NameTable } from '../names.js'
+import type { NameRule, NameTable } from '../names.js'
 import type { WeightSource } from '../weight-source.js'
 import type { LlamaConfig } from './config.js'
 
+export interface LlamaAttention {
+  query: Linear
+  key: Linear
+  value: Linear
+  out: Linear
+  /** (E), of each head by itself; only where the configuration says so. */
+  queryNorm?: RmsNorm
+  keyNorm?: RmsNorm
+}
+
 export interface LlamaBlock {
   attentionNorm: RmsNorm
-  attention: { query: Linear; key: Linear; value: Linear; out: Linear }
+  attention: LlamaAttention
   feedForwardNorm: RmsNorm
   feedForward: { gate: Linear; up: Linear; down: Linear }
 }
@@ -32,20 +42,13 @@ export interface LlamaWeights {
  */
 export function build(config: LlamaConfig, source: WeightSource): LlamaWeights {
   const { width, feedForward, vocabularySize, initializerRange: std } = config
-  const queries = config.heads * config.headDim
-  const keys = config.keyValueHeads * config.headDim
   const linear = (path: string, inputs: number, outputs: number, bias: boolean) =>
     buildLinear(source, path, { inputs, outputs, std, bias })
   return {
     embed: buildEmbedding(source, 'embed', vocabularySize, width, std),
     blocks: buildBlocks(config.layers, (at) => ({
       attentionNorm: buildRmsNorm(source, `${at}.attentionNorm`, width),
-      attention: {
-        query: linear(`${at}.attention.query`, width, queries, config.attentionBias),
-        key: linear(`${at}.attention.key`, width, keys, config.attentionBias),
-        value: linear(`${at}.attention.value`, width, keys, config.attentionBias),
-        out: linear(`${at}.attention.out`, queries, width, config.attentionBias),
-      },
+      attention: buildAttention(config, source, `${at}.attention`),
       feedForwardNorm: buildRmsNorm(source, `${at}.feedForwardNorm`, width),
       feedForward: {
         gate: linear(`${at}.feedForward.gate`, width, feedForward, config.feedForwardBias),
@@ -58,20 +61,46 @@ export function build(config: LlamaConfig, source: WeightSource): LlamaWeights {
   }
 }
 
+/** The attention's part of a block, at a path. */
+export function buildAttention(config: LlamaConfig, source: WeightSource, at: string): LlamaAttention {
+  const { width, headDim, heads, keyValueHeads, attentionBias, outBias, initializerRange: std } = config
+  const linear = (name: string, inputs: number, outputs: number, bias: boolean) =>
+    buildLinear(source, `${at}.${name}`, { inputs, outputs, std, bias })
+  return {
+    query: linear('query', width, heads * headDim, attentionBias),
+    key: linear('key', width, keyValueHeads * headDim, attentionBias),
+    value: linear('value', width, keyValueHeads * headDim, attentionBias),
+    out: linear('out', heads * headDim, width, outBias),
+    ...(config.queryKeyNorm
+      ? {
+          queryNorm: buildRmsNorm(source, `${at}.queryNorm`, headDim),
+          keyNorm: buildRmsNorm(source, `${at}.keyNorm`, headDim),
+        }
+      : {}),
+  }
+}
+
+/** The parts that LLaMA's descendants name alike. */
+export const attentionNames: readonly NameRule[] = [
+  { tree: 'embed', file: 'model.embed_tokens' },
+  { tree: 'blocks.*.attentionNorm', file: 'model.layers.*.input_layernorm' },
+  { tree: 'blocks.*.attention.query', file: 'model.layers.*.self_attn.q_proj' },
+  { tree: 'blocks.*.attention.key', file: 'model.layers.*.self_attn.k_proj' },
+  { tree: 'blocks.*.attention.value', file: 'model.layers.*.self_attn.v_proj' },
+  { tree: 'blocks.*.attention.out', file: 'model.layers.*.self_attn.o_proj' },
+  { tree: 'blocks.*.attention.queryNorm', file: 'model.layers.*.self_attn.q_norm' },
+  { tree: 'blocks.*.attention.keyNorm', file: 'model.layers.*.self_attn.k_norm' },
+  { tree: 'blocks.*.feedForwardNorm', file: 'model.layers.*.post_attention_layernorm' },
+  { tree: 'norm', file: 'model.norm' },
+  { tree: 'head', file: 'lm_head' },
+]
+
 export const names: NameTable = {
   rules: [
-    { tree: 'embed', file: 'model.embed_tokens' },
-    { tree: 'blocks.*.attentionNorm', file: 'model.layers.*.input_layernorm' },
-    { tree: 'blocks.*.attention.query', file: 'model.layers.*.self_attn.q_proj' },
-    { tree: 'blocks.*.attention.key', file: 'model.layers.*.self_attn.k_proj' },
-    { tree: 'blocks.*.attention.value', file: 'model.layers.*.self_attn.v_proj' },
-    { tree: 'blocks.*.attention.out', file: 'model.layers.*.self_attn.o_proj' },
-    { tree: 'blocks.*.feedForwardNorm', file: 'model.layers.*.post_attention_layernorm' },
+    ...attentionNames,
     { tree: 'blocks.*.feedForward.gate', file: 'model.layers.*.mlp.gate_proj' },
     { tree: 'blocks.*.feedForward.up', file: 'model.layers.*.mlp.up_proj' },
     { tree: 'blocks.*.feedForward.down', file: 'model.layers.*.mlp.down_proj' },
-    { tree: 'norm', file: 'model.norm' },
-    { tree: 'head', file: 'lm_head' },
   ],
   basePrefix: 'model.',
   ignored: [/rotary_emb\.inv_freq$/],

@@ -6,6 +6,7 @@ import { backward, keep, manualSeed, noGrad, scope, zerosLike, type Tensor } fro
 import { hashCounters } from '../../data/index.js'
 import { mapTree } from '../../tree/index.js'
 import type { Named } from '../gradients.js'
+import type { RunBlock } from '../segments.js'
 import type { SlotOptions } from '../slots.js'
 
 /** The weights of a model while it is trained in parts: those of a block are there between `use` and `takeGradients`. */
@@ -57,6 +58,9 @@ class BlocksKnown extends Error {}
 
 type Block = (x: Tensor) => Tensor
 
+/** The loss of the slot, with blocks run as one likes. */
+type LossOf = (runBlock: RunBlock) => Tensor
+
 /** The gradients at leaves, which are cleared; kept, zeros where there is none. */
 export function takeLeafGradients(leaves: Named): Named {
   const taken: Named = {}
@@ -77,11 +81,13 @@ export async function runSlotInBlocks<Batch>(
   step: number,
   slot: number,
 ): Promise<BlockPassResult> {
-  manualSeed(hashCounters(options.seed, step, slot))
+  const seed = hashCounters(options.seed, step, slot)
+  manualSeed(seed)
   const batch = options.batches.slotAt(step, slot, options.slots)
-  const { first, run } = beforeBlocks(options, leaves, batch, blocks)
+  const lossOf = (runBlock: RunBlock) => options.objective.loss(leaves.tree, batch, { runBlock, device: options.device, seed })
+  const { first, run } = beforeBlocks(lossOf, blocks)
   const inputs = await forward(run, first, access)
-  const { loss, upstream } = afterBlocks(options, leaves, batch, inputs.pop()!)
+  const { loss, upstream } = afterBlocks(lossOf, inputs.pop()!)
   const gradient = await backwards(run, inputs, upstream, access)
   // What lies before the blocks.
   if (first.requiresGrad) backward(first, { gradient })
@@ -94,7 +100,7 @@ export async function runSlotInBlocks<Batch>(
  * What the first block reads, and the blocks as functions. They use tables that the model makes on the way (rotary
  * positions): no scope frees those here, the garbage collector does.
  */
-function beforeBlocks<Batch>(options: SlotOptions<unknown, Batch>, { tree }: Leaves, batch: Batch, blocks: number) {
+function beforeBlocks(lossOf: LossOf, blocks: number) {
   const run: Block[] = []
   let first: Tensor | undefined
   const collect = (block: Block, x: Tensor) => {
@@ -104,7 +110,7 @@ function beforeBlocks<Batch>(options: SlotOptions<unknown, Batch>, { tree }: Lea
     return x
   }
   try {
-    options.objective.loss(tree, batch, { runBlock: collect, device: options.device })
+    lossOf(collect)
   } catch (error) {
     if (!(error instanceof BlocksKnown)) throw error
   }
@@ -125,10 +131,10 @@ async function forward(run: readonly Block[], first: Tensor, access: BlockAccess
 }
 
 /** The loss over the output of the last block, and its gradient there. */
-function afterBlocks<Batch>(options: SlotOptions<unknown, Batch>, { tree }: Leaves, batch: Batch, output: Tensor) {
+function afterBlocks(lossOf: LossOf, output: Tensor) {
   return scope(() => {
     const last = output.setRequiresGrad(true)
-    const loss = options.objective.loss(tree, batch, { runBlock: () => last, device: options.device })
+    const loss = lossOf(() => last)
     const value = loss.item()
     backward(loss)
     const upstream = keep(last.grad ?? zerosLike(last))

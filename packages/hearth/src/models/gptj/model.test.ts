@@ -1,0 +1,4 @@
+import { describeRecording } from '../../../test/recorded-models.js'
+import { gptJ } from './model.js'
+
+describeRecording(gptJ, 'gptj')

@@ -1,0 +1,4 @@
+import { describeRecording } from '../../../test/recorded-models.js'
+import { mistral } from './model.js'
+
+describeRecording(mistral, 'mistral')
