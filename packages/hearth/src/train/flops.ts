@@ -27,7 +27,10 @@ export const FLOP_CONVENTION =
 export function flopsPerToken(shape: FlopShape, length: number): number {
   const { layers, heads, headDim, parameters, embeddingParameters, idleParameters = 0, windows = [] } = shape
   let keys = 0
-  for (let layer = 0; layer < layers; layer++) keys += Math.min(windows[layer] || length, length)
+  for (let layer = 0; layer < layers; layer++) {
+    const window = windows[layer] ?? 0
+    keys += window === 0 ? length : Math.min(window, length)
+  }
   return 6 * (parameters - embeddingParameters - idleParameters) + 12 * heads * headDim * keys
 }
 

@@ -54,7 +54,10 @@ function writeZeros(path: string, shapes: Record<string, number[]>): void {
   truncateSync(path, 8 + padded.length + end)
 }
 
-const RECORDED = ['gpt2', 'llama', 'llama_gqa', 'gpt_neox', 'gpt_neox_sequential']
+const RECORDED = [
+  ...['gpt2', 'gpt3', 'gpt_neo', 'gptj', 'gpt_neox', 'gpt_neox_sequential'],
+  ...['stablelm', 'stablelm_epoch', 'stablelm_alpha', 'llama', 'llama_gqa', 'mistral', 'mixtral', 'qwen2', 'qwen3'],
+]
 
 describe('loading', () => {
   test.each(RECORDED)('%s gives the logits that PyTorch gave', (name) => {

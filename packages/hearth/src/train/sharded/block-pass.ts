@@ -84,7 +84,8 @@ export async function runSlotInBlocks<Batch>(
   const seed = hashCounters(options.seed, step, slot)
   manualSeed(seed)
   const batch = options.batches.slotAt(step, slot, options.slots)
-  const lossOf = (runBlock: RunBlock) => options.objective.loss(leaves.tree, batch, { runBlock, device: options.device, seed })
+  const lossOf = (runBlock: RunBlock) =>
+    options.objective.loss(leaves.tree, batch, { runBlock, device: options.device, seed })
   const { first, run } = beforeBlocks(lossOf, blocks)
   const inputs = await forward(run, first, access)
   const { loss, upstream } = afterBlocks(lossOf, inputs.pop()!)
