@@ -14,6 +14,10 @@ export interface JoinOptions {
   size: number
   /** How long to wait for the others: all of them while joining, any one in the middle of an operation. */
   timeoutSeconds: number
+  /** Another time for the middle of an operation: for members that do long work between the operations. */
+  operationTimeoutSeconds?: number
+  /** Gives up joining. */
+  signal?: AbortSignal
   /** Which forming of the group this is; one more each time that it is formed anew. */
   generation: number
   /** The address of this machine that the others reach; loopback unless another is given. */
@@ -66,7 +70,10 @@ export class ProcessGroup {
     checkOptions(options)
     const started = performance.now()
     const late = new AbortController()
-    const timer = setTimeout(() => late.abort(), options.timeoutSeconds * 1000)
+    const giveUp = () => late.abort()
+    const timer = setTimeout(giveUp, options.timeoutSeconds * 1000)
+    options.signal?.addEventListener('abort', giveUp, { once: true })
+    if (options.signal?.aborted) giveUp()
     let store: Rendezvous | undefined
     try {
       store = 'port' in options.store ? await RendezvousClient.connect(options.store, late.signal) : options.store
@@ -77,12 +84,14 @@ export class ProcessGroup {
       throw failed('join', options, started, message, peers, { cause })
     } finally {
       clearTimeout(timer)
+      options.signal?.removeEventListener('abort', giveUp)
       if ('port' in options.store) store?.close()
     }
   }
 
   static async #connect(store: Rendezvous, options: JoinOptions, late: AbortSignal): Promise<ProcessGroup> {
-    const { rank, size, timeoutSeconds, generation, address = '127.0.0.1' } = options
+    const { rank, size, generation, address = '127.0.0.1' } = options
+    const { timeoutSeconds, operationTimeoutSeconds = timeoutSeconds } = options
     const ask = (id: number, key: string, value: Uint8Array | undefined) => {
       const name = `${generation}/mesh/${key}`
       const asked = value === undefined ? store.get(name) : store.set(name, value).then(() => undefined)
@@ -91,7 +100,7 @@ export class ProcessGroup {
         (error: unknown) => native.answerGroup(handle, id, undefined, messageOf(error)),
       )
     }
-    const [handle, joined] = native.joinGroup(ask, rank, size, Math.ceil(timeoutSeconds * 1000), address)
+    const [handle, joined] = native.joinGroup(ask, rank, size, Math.ceil(operationTimeoutSeconds * 1000), address)
     const group = new ProcessGroup(handle, options)
     const stop = () => native.abortGroup(handle, 'not all members connected in time')
     late.addEventListener('abort', stop, { once: true })
@@ -263,7 +272,8 @@ function checkGreeting(member: number, size: number, greeting: string): void {
 
 const listOf = (ranks: readonly number[]) => `rank${ranks.length === 1 ? '' : 's'} ${ranks.join(', ')}`
 
-function checkOptions({ store, rank, size, timeoutSeconds, generation, address }: JoinOptions): void {
+function checkOptions(options: JoinOptions): void {
+  const { store, rank, size, timeoutSeconds, operationTimeoutSeconds = timeoutSeconds, generation, address } = options
   if (!ProcessGroup.available)
     throw new HearthError('this build has no collectives: set-up found no headers of Gloo beside libtorch', {
       remedy: 'on Debian and Ubuntu: apt-get install libgloo-dev && npm run setup',
@@ -275,8 +285,8 @@ function checkOptions({ store, rank, size, timeoutSeconds, generation, address }
   expect(isWhole(size, 1, MOST_MEMBERS), 'size', `expected a whole number from 1 to ${MOST_MEMBERS}, got ${size}`)
   expect(isWhole(rank, 0, size - 1), 'rank', `expected a whole number below size, ${size}, got ${rank}`)
   expect(isWhole(generation, 0, 1e14), 'generation', `expected a whole number from 0, got ${generation}`)
-  const isTime = timeoutSeconds > 0 && timeoutSeconds <= LONGEST_SECONDS
-  expect(isTime, 'timeoutSeconds', `expected seconds up to ${LONGEST_SECONDS}, got ${timeoutSeconds}`)
+  for (const [path, seconds] of Object.entries({ timeoutSeconds, operationTimeoutSeconds }))
+    expect(seconds > 0 && seconds <= LONGEST_SECONDS, path, `expected seconds up to ${LONGEST_SECONDS}, got ${seconds}`)
   if ('port' in store) {
     const reachable = [store.host, address ?? store.host].find((host) => secretIssues(host, undefined).length > 0)
     issues.push(...secretIssues(reachable ?? store.host, store.secret, 'store.secret'))

@@ -10,7 +10,7 @@ export { type TypedArray } from './native.js'
 export * from './ops.generated.js'
 export { Generator, manualSeed } from './random.js'
 export { RendezvousServer, type RendezvousServerOptions } from './rendezvous-server.js'
-export { type Rendezvous, type RendezvousAddress } from './rendezvous.js'
+export { IDENTITY, keyOf, secretIssues, WIRE, type Rendezvous, type RendezvousAddress } from './rendezvous.js'
 export { replaceFile, type Write } from './replace-file.js'
 export {
   buildSummary,

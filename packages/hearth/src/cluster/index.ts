@@ -5,3 +5,4 @@ export { type FromWorker, type InjectedFault, type ToWorker } from './messages.j
 export { Pace, type SlowWorker } from './pace.js'
 export { CrewError, Supervisor, type CrewEvent, type SupervisorOptions } from './supervisor.js'
 export { serveTasks, type TaskHandlers } from './task-process.js'
+export * from './membership/index.js'

@@ -29,13 +29,31 @@ bool waitFor(int socket, short events, Core& core, Clock::time_point until) {
   }
 }
 
+/**
+ * A machine that is gone, or cut off, says nothing: the system asks on our behalf, also while nothing is sent, and ends the
+ * connection after about five seconds without an answer. A process that only works for long answers all the same.
+ */
+void noticeSilence(int socket) {
+  const auto set = [&](int level, int option, int value) { setsockopt(socket, level, option, &value, sizeof value); };
+  set(IPPROTO_TCP, TCP_NODELAY, 1);
+  set(SOL_SOCKET, SO_KEEPALIVE, 1);
+#ifdef TCP_KEEPIDLE
+  set(IPPROTO_TCP, TCP_KEEPIDLE, 1);
+#endif
+  set(IPPROTO_TCP, TCP_KEEPINTVL, 1);
+  set(IPPROTO_TCP, TCP_KEEPCNT, 4);
+#ifdef TCP_USER_TIMEOUT
+  // Milliseconds: for what was sent and is not acknowledged.
+  set(IPPROTO_TCP, TCP_USER_TIMEOUT, 4500);
+#endif
+}
+
 }  // namespace
 
 void Pair::connect(const std::vector<char>& bytes) {
   const Address remote(bytes);
   const int socket = own_ > peer_ ? open(remote) : takeAccepted(remote);
-  const int on = 1;
-  setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  noticeSilence(socket);
   std::lock_guard<std::mutex> lock(core_->mutex);
   socket_ = socket;
   core_->throwIfFailed();

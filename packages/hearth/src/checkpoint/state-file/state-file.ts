@@ -10,6 +10,7 @@ import {
   formatSafetensorsHeader,
   MappedFile,
   readSafetensorsHeader,
+  type DType,
   type SafetensorsDescription,
   type SafetensorsEntry,
   type Tensor,
@@ -47,6 +48,7 @@ export class StateFile {
   readonly #memory: MappedFile
   readonly banks: number
   readonly #stride: number
+  readonly #bankBytes: number
   readonly #entries: ReadonlyMap<string, SafetensorsEntry>
 
   private constructor(path: string, file: number, memory: MappedFile, { banks, bankBytes }: Identity) {
@@ -55,6 +57,7 @@ export class StateFile {
     this.#memory = memory
     this.banks = banks
     this.#stride = wholePages(bankBytes)
+    this.#bankBytes = bankBytes
     const image = (offset: number, length: number) => memory.bytes(FIRST_BANK + offset, length)
     this.#entries = readSafetensorsHeader(path, bankBytes, image).entries
   }
@@ -124,6 +127,13 @@ export class StateFile {
   tensor(index: number, name: string): Tensor {
     const { byteOffset, shape, dtype } = this.#entries.get(name)!
     return this.#memory.tensor(FIRST_BANK + index * this.#stride + byteOffset, shape, dtype)
+  }
+
+  /** All tensors of a bank as one, over shared memory: for what is passed on or added as a whole. */
+  flat(index: number, dtype: DType): Tensor {
+    const first = Math.min(...[...this.#entries.values()].map(({ byteOffset }) => byteOffset))
+    const elements = (this.#bankBytes - first) / dtypeBytes(dtype)
+    return this.#memory.tensor(FIRST_BANK + index * this.#stride + first, [elements], dtype)
   }
 
   /** A bank that a step may write, neither the committed one nor the one that a copy holds; undefined when none is left. */

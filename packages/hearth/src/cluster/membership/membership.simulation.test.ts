@@ -160,6 +160,9 @@ class Cluster {
       views.set(host, directory.heartbeat(process.membership.record, this.#now))
       process.choice.heard(host, this.#now)
     }
+    this.#machines.forEach((other, host) => {
+      if (other.process === undefined && !this.#isCut(index, host) && !this.#apart) process.choice.refused(host)
+    })
     const chosen = process.choice.chosen(this.#now)
     return chosen === undefined ? undefined : views.get(chosen)
   }

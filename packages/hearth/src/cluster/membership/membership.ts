@@ -26,7 +26,7 @@ export interface MembershipOptions extends Rules {
 }
 
 /** How long each reason waits for what else may come. */
-const PATIENCE: Record<Exclude<Reason, 'none'>, number> = { first: 2, gone: 0, came: 1, broke: 1 }
+const PATIENCE: Record<Exclude<Reason, 'none'>, number> = { first: 1, gone: 0, came: 1, broke: 1 }
 const SETTLE_SECONDS = 15
 /** One machine proposes; the next one only when that did not help. */
 const TURN_SECONDS = 0.6

@@ -19,6 +19,11 @@ export class StoreChoice {
     this.#answered[host] = now
   }
 
+  /** Nobody listens at this host: its store is gone, and that is no silence to be waited out. */
+  refused(host: number): void {
+    this.#answered[host] = undefined
+  }
+
   /** The host whose store counts; undefined while there is none, or an earlier one may yet answer. */
   chosen(now: number): number | undefined {
     const host = this.#answered.findIndex((at) => at !== undefined && now - at <= SILENCE_SECONDS)
