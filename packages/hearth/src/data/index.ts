@@ -1,6 +1,7 @@
 /**
  * hearth/data: from text on disk to batches of ids. Tokenizers, documents, token shards, loaders with an exact position.
  */
+export { ChatTemplate, chatTemplateNames, type Message } from './chat-template.js'
 export { hashCounters, philox, uniform } from './counter-random.js'
 export { checkDocuments, readDocuments } from './documents/read.js'
 export type { Document, ReadOptions } from './documents/read.js'
@@ -9,6 +10,13 @@ export { heldOutBatches, IGNORED_TARGET } from './loader/held-out-batches.js'
 export type { HeldOutBatchOptions } from './loader/held-out-batches.js'
 export { createLoader } from './loader/loader.js'
 export type { Dataset, Loader, LoaderOptions, TextBatch } from './loader/loader.js'
+export { packSequences } from './rows/packing.js'
+export { prepareRows, type PreparedRows, type PrepareRowsOptions } from './rows/prepare-rows.js'
+export { readRows, type ReadRows } from './rows/read-rows.js'
+export { RowBatches, type RowBatch, type RowBatchOptions } from './rows/row-batches.js'
+export { readRowSets, RowSet, writeRows, type RowKind, type SplitRows } from './rows/row-set.js'
+export { SHAPES, type Row, type ShapeName, type Turns } from './rows/shapes.js'
+export { tokeniseRow, type Example, type MarkedTokens, type MaskOptions } from './rows/tokenise.js'
 export { isHeldOut } from './shards/held-out-documents.js'
 export { readManifest, verifyTokens } from './shards/manifest.js'
 export type { SplitName, TokenManifest } from './shards/manifest.js'

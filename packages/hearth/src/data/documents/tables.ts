@@ -68,6 +68,27 @@ export async function* columnTexts(file: SourceFile, column: string): AsyncGener
   }
 }
 
+/**
+ * The rows of a table, each as JSON of all its columns, in the order of the file.
+ *
+ * @throws Error of DuckDB, for a malformed row
+ */
+export async function* tableRows(file: SourceFile): AsyncGenerator<string> {
+  const connection = await connect()
+  try {
+    const columns = file.kind === 'csv' ? await csvColumns(file) : []
+    const result = await connection.stream(`SELECT CAST(to_json(t) AS VARCHAR) FROM ${relation(file, columns)} t`)
+    for (;;) {
+      const chunk = await result.fetchChunk()
+      if (chunk === null || chunk.rowCount === 0) return
+      const texts = chunk.getColumnVector(0)
+      for (let row = 0; row < chunk.rowCount; row++) yield texts.getItem(row) as string
+    }
+  } finally {
+    connection.closeSync()
+  }
+}
+
 /** The table function that reads a file: columns as text; without columns, .jsonl has those that DuckDB finds. */
 function relation(file: SourceFile, columns: readonly string[]): string {
   const path = literal(file.path.replace(/[*?[]/g, '[$&]')) // DuckDB takes a path for a glob

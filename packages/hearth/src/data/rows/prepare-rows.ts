@@ -1,0 +1,142 @@
+// From files of rows to tokens for a run, with everything that would make a training useless found before it starts: rows
+// without a trained token, an end of text that is never trained, rows cut so short that nothing is left.
+import { ConfigError, DataError, HearthError } from '@hearth/torch'
+import { isHeldOut } from '../shards/held-out-documents.js'
+import type { Tokenizer } from '../tokenizer/tokenizer.js'
+import { readRows } from './read-rows.js'
+import { RowSet, type RowKind, type SplitRows } from './row-set.js'
+import type { Row, ShapeName } from './shapes.js'
+import { tokeniseRow, type Example, type MaskOptions } from './tokenise.js'
+
+export interface PrepareRowsOptions extends MaskOptions {
+  sources: readonly string[]
+  tokenizer: Tokenizer
+  /** Tokens that a row has room for: what is beyond is cut off. */
+  sequenceLength: number
+  /** Share of the rows kept for measuring, chosen by their hash. @default 0.05 */
+  heldOutFraction?: number
+  /** What the rows must be for; whatever they are when it is not given. */
+  kind?: RowKind
+}
+
+export interface PreparedRows extends Omit<SplitRows, 'hash'> {
+  shape: ShapeName
+  /** Rows that were longer than a sequence, and were cut. */
+  cut: number
+  /** Rows of which nothing that is trained on was left, and which are not used. */
+  dropped: number
+}
+
+const KINDS: Readonly<Record<Row['kind'], RowKind>> = {
+  text: 'single',
+  completion: 'single',
+  chat: 'single',
+  preference: 'pair',
+  labelled: 'labelled',
+}
+
+const NEEDS: Readonly<Record<RowKind, string>> = {
+  single: 'texts, conversations or prompts with completions',
+  pair: 'pairs (chosen, rejected)',
+  labelled: 'rows with a label (prompt, completion, label)',
+}
+
+const SPLIT_SEED = 0
+const MOST_LISTED = 20
+
+/**
+ * Reads, tokenises and checks.
+ * @throws DataError listing every file, row and field that is wrong; when no token would be trained on; when no end of
+ * text would be
+ * @throws ConfigError when the rows are not what the objective needs
+ */
+export async function prepareRows(options: PrepareRowsOptions): Promise<PreparedRows> {
+  const { sources, tokenizer, heldOutFraction = 0.05, sequenceLength, template } = options
+  const { rows, shape } = await readRows(sources)
+  const kind = KINDS[rows[0]!.kind]
+  if (options.kind !== undefined && options.kind !== kind)
+    throw new ConfigError('rows', [
+      { path: 'data', message: `holds ${NEEDS[kind]} (${shape}), but the objective needs ${NEEDS[options.kind]}` },
+    ])
+  const examples = tokeniseAll(rows, options)
+  const kept = examples.map((example) => withRoom(example, sequenceLength))
+  const used = kept.map(({ left }) => left)
+  checkTrained(used, kept, options)
+  const sides = used.map((_, i) => isHeldOut(JSON.stringify(rows[i]), heldOutFraction, SPLIT_SEED))
+  // A handful of rows may all fall on one side.
+  const usable = used.flatMap((use, i) => (use ? [i] : []))
+  if (usable.length > 1 && heldOutFraction > 0 && !usable.some((i) => sides[i])) sides[usable.at(-1)!] = true
+  if (usable.every((i) => sides[i])) sides[usable[0]!] = false
+  const side = (heldOut: boolean) =>
+    RowSet.of(
+      kind,
+      usable.filter((i) => sides[i] === heldOut).map((i) => kept[i]!.example),
+    )
+  return {
+    train: side(false),
+    heldOut: side(true),
+    shape,
+    cut: kept.filter(({ cut }) => cut).length,
+    dropped: used.filter((use) => !use).length,
+    facts: { shape, tokenizer: tokenizer.hash, template: template.source },
+  }
+}
+
+function tokeniseAll(rows: readonly Row[], { tokenizer, ...options }: PrepareRowsOptions): Example[] {
+  const problems: string[] = []
+  const examples = rows.flatMap((row, i) => {
+    try {
+      return [tokeniseRow(row, tokenizer, options)]
+    } catch (error) {
+      if (!(error instanceof HearthError)) throw error
+      problems.push(`  row ${i + 1}: ${error.message.split('\n')[0]!}`)
+      return []
+    }
+  })
+  if (problems.length === 0) return examples
+  const more = problems.length > MOST_LISTED ? [`  and ${problems.length - MOST_LISTED} more`] : []
+  const head = `${problems.length} problem${problems.length === 1 ? '' : 's'} with the rows:`
+  throw new DataError([head, ...problems.slice(0, MOST_LISTED), ...more].join('\n'))
+}
+
+interface Fitted {
+  example: Example
+  cut: boolean
+  /** Every sequence has a trained token that follows something. */
+  left: boolean
+  endCut: boolean
+}
+
+function withRoom(example: Example, sequenceLength: number): Fitted {
+  const length = sequenceLength + 1
+  const cut = example.sequences.some(({ ids }) => ids.length > length)
+  const sequences = example.sequences.map(({ ids, trained }) => ({
+    ids: ids.subarray(0, length),
+    trained: trained.subarray(0, length),
+  }))
+  const left = sequences.every(({ trained }) => trained.indexOf(1, 1) > 0)
+  return { example: { ...example, sequences }, cut, left, endCut: cut }
+}
+
+function checkTrained(
+  used: readonly boolean[],
+  kept: readonly Fitted[],
+  { endOfTurn = 'all', sequenceLength }: PrepareRowsOptions,
+): void {
+  if (!used.some(Boolean)) {
+    const wereCut = kept.some(({ cut }) => cut)
+    throw new DataError(`no token of ${kept.length} rows would be trained on`, {
+      remedy: wereCut
+        ? `prompts fill the ${sequenceLength} tokens of a sequence: give sequenceLength more`
+        : 'see which tokens are trained on with hearth adapt --preview; roles and templates decide it',
+    })
+  }
+  const ends = kept.some(({ example, left, endCut }) => left && example.endTrained && !endCut)
+  if (endOfTurn === 'none' || ends) return
+  const allCut = kept.every(({ cut }) => cut)
+  throw new DataError('no token that ends a text or a turn would be trained on: the model would never learn to stop', {
+    remedy: allCut
+      ? `every row is longer than sequenceLength (${sequenceLength}): give it more`
+      : 'choose a template that ends turns with a special token (plain does), or say that you want this: rows.endOfTurn=none',
+  })
+}
