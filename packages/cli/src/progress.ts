@@ -156,6 +156,10 @@ export class Progress {
         const { worker, reason, seconds } = event as Extract<typeof event, { kind: 'worker-resting' }>
         return `worker ${worker} is lost again and again (${reason}); the others go on, it is tried again in ${seconds} s`
       },
+      corrupt: () => {
+        const { step, tensors, healedBy } = event as Extract<typeof event, { kind: 'corrupt' }>
+        return `the state of step ${step} was not what was written (${tensors.join(', ')}); healed by ${healedBy}. Test this machine's memory`
+      },
       refused: () => {
         const { step, batch, reason, action } = event as Extract<typeof event, { kind: 'refused' }>
         const what = { again: 'is taken once more', skip: 'is left out', 'give up': 'ends the run' }[action]

@@ -2,6 +2,7 @@
 // neither steps nor the supervisor wait for the disk. The bank is held for it until it answers.
 import { CheckpointError, setNumThreads, type Tensor } from '@hearth/torch'
 import { prune, realStorage, saveCheckpoint, StateFile, type Json, type Retention } from '../checkpoint/index.js'
+import { hashesOf, nameOf } from './bank-hashes.js'
 import { serveTasks } from '../cluster/index.js'
 
 export interface SaverJob {
@@ -16,6 +17,8 @@ export interface SaveTask {
   bank: number
   step: number
   meta: Json
+  /** What the bank hashed to when it was written, if it was hashed. */
+  hash: string | undefined
   parent: string | null
   keep: number
   /** Steps between the checkpoints that a run goes back to. */
@@ -38,6 +41,11 @@ async function save(tensors: Record<string, Tensor>, folder: string, task: SaveT
   const { step, meta, parent, keep, planned } = task
   const started = performance.now()
   try {
+    if (task.hash !== undefined && nameOf(hashesOf(tensors)) !== task.hash)
+      return {
+        saved: false,
+        problem: `the checkpoint of step ${step} was not saved: memory flipped a bit of its state`,
+      }
     const { path, hash } = await saveCheckpoint(realStorage, folder, { step, tensors, meta, parent })
     const seconds = (performance.now() - started) / 1000
     return { saved: true, path, hash, seconds, ...(await pruned(folder, { keepLast: keep, planned })) }

@@ -3,6 +3,7 @@
 import { ConfigError, type ConfigIssue } from '@hearth/torch'
 import { distance } from 'fastest-levenshtein'
 import { z } from 'zod'
+import { guard } from './guard-config.js'
 import { insidePlace, isS3, placeProblem } from '../checkpoint/index.js'
 
 const positiveInteger = z.int().positive()
@@ -77,28 +78,6 @@ const every = z.strictObject({
   evaluate: positiveInteger.default(250).describe('steps between measurements on held-out text'),
   checkpoint: positiveInteger.default(250).describe('steps between durable checkpoints'),
   sample: z.int().min(0).default(0).describe('steps between written samples; 0 for none'),
-})
-
-const guard = z.strictObject({
-  window: z.int().min(8).max(1000).default(128).describe('losses that a loss spike is measured against'),
-  spikeDeviations: z
-    .number()
-    .min(0)
-    .default(6)
-    .describe('deviations above their mean from which on a loss is a spike; 0 for never'),
-  rewindAfter: positiveInteger
-    .default(3)
-    .describe(
-      'batches in a row with a spike, or a gradient that is not finite, until the run goes back to a checkpoint',
-    ),
-  skipBatches: z
-    .int()
-    .min(0)
-    .default(200)
-    .describe('batches left out when a run goes back, from the checkpoint on; at least all up to the trouble'),
-  calmSteps: positiveInteger
-    .default(100)
-    .describe('steps after trouble that count as progress; trouble sooner after going back blames the checkpoint'),
 })
 
 const copy = z.strictObject({

@@ -19,6 +19,8 @@ export type RunTrouble =
   | { kind: 'refused'; step: number; batch: number; reason: string; action: 'again' | 'skip' | 'give up' }
   /** The run went back to the state after step `to`; batches from the first of `skipped` up to the second are left out. */
   | { kind: 'rewound'; to: number; from: number; skipped: readonly [number, number]; reason: string; bad?: number }
+  /** The committed state was not what was written any more: the step was done again, or a checkpoint was gone back to. */
+  | { kind: 'corrupt'; step: number; tensors: string[]; healedBy: 'the step again' | 'a checkpoint' }
   | { kind: 'resumed'; step: number; from: 'state file' | 'checkpoint' | 'nothing' }
   | { kind: 'goodput'; step: number; goodput: number; steps: number; seconds: number }
 

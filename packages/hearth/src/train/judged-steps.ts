@@ -33,6 +33,8 @@ export interface JudgedSteps {
   readonly judge: Judge
   /** Steps done so far. */
   readonly step: number
+  /** Sees to it that the state is sound, before a step reads it. */
+  prepare(): Promise<void> | void
   attempt(step: number, batch: number): Promise<Attempt>
   onRefusal(refusal: Refusal): void
   /** The judge's state changed without a step. */
@@ -49,6 +51,7 @@ async function nextStep(run: JudgedSteps): Promise<Step> {
   const started = performance.now()
   const { judge } = run
   for (;;) {
+    await run.prepare()
     const { step } = run
     const batch = judge.batchOf(step)
     const attempt = await run.attempt(step, batch)

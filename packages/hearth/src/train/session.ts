@@ -105,6 +105,7 @@ export class Session implements Engine {
       get step() {
         return stepOf()
       },
+      prepare: () => undefined,
       attempt: (step, batch) => this.trainer.attempt(step, batch),
       onRefusal: (refusal) => refusal.verdict.kind !== 'rewind' && this.#note(refusalOf(refusal)),
       // In memory, as the step itself.

@@ -4,52 +4,30 @@
 import { createRequire } from 'node:module'
 import { availableParallelism } from 'node:os'
 import { dirname, join } from 'node:path'
-import { CheckpointError, type DType } from '@hearth/torch'
-import type { Committed, Json } from '../checkpoint/index.js'
+import { CheckpointError } from '@hearth/torch'
+import type { Committed } from '../checkpoint/index.js'
 import { Supervisor, type CrewEvent, type SupervisorOptions } from '../cluster/index.js'
 import { saveModel } from '../formats/index.js'
 import type { LanguageModel } from '../models/index.js'
 import { configHash } from './changes.js'
-import type { RunConfig } from './config.js'
 import type { SaverJob, SaveResult, SaveTask } from './checkpoint-process.js'
 import type { Engine } from './engine.js'
-import type { Poison } from './drill/poison.js'
 import { EventLog, Goodput, refusalOf, troubleOf } from './event-log.js'
 import { checkBeginning, finishRewind } from './go-back.js'
 import type { HeldOutLoss } from './held-out.js'
-import type { Report } from './run-events.js'
-import type { Run } from './run-folder.js'
 import { judgedSteps, type JudgedSteps, type RewindVerdict } from './judged-steps.js'
 import { Session } from './session.js'
-import { fillBank, prepareState, type PreparedState } from './supervised-state.js'
+import { metaIn, StateRecovery } from './state-recovery.js'
+import { prepareState, type PreparedState } from './supervised-state.js'
+import type { SupervisedOptions } from './supervised-options.js'
 import { removeStateFolder } from './state-folder.js'
-import type { TextData } from './text-data.js'
 import type { Step } from './trainer.js'
 import { modelOver } from './training-model.js'
 import type { WorkerJob } from './worker-process.js'
 import type { TrainTask } from './worker-tasks.js'
-import { Workers } from './workers.js'
-
-export interface SupervisedOptions {
-  run: Run<RunConfig>
-  data: TextData
-  dtype: DType
-  report: Report
-  workers: number
-  /** Workers that are enough for the run to go on. @default workers */
-  minWorkers?: number
-  /** Whether a worker that is slow beside the others is replaced. */
-  replaceSlow?: boolean
-  /** Batches whose numbers go wrong: for drills. */
-  poison?: Poison
-  /** Given the workers as they start: drills have faults happen to them. */
-  onCrew?: (crew: CrewUnderDrill) => void
-  /** Of the supervisor: drills lose more workers, sooner. */
-  patience?: Pick<SupervisorOptions, 'deadlines' | 'maxFalls' | 'restSeconds'>
-}
-
-/** What a drill does to workers. */
-export type CrewUnderDrill = Pick<Supervisor<TrainTask>, 'processes' | 'inject'>
+import { Workers, type MetaOf } from './workers.js'
+import { BankHashes } from './bank-hashes.js'
+import { underDrill } from './drill/crew-under-drill.js'
 
 /** A worker that is ready to take a lost one's place costs memory for the libraries, and makes recovery immediate. */
 const SPARES = 1
@@ -63,6 +41,8 @@ export class SupervisedSession implements Engine {
   readonly #supervisor: Supervisor<TrainTask>
   readonly #saver: Supervisor<SaveTask>
   readonly #workers: Workers
+  readonly #hashes: BankHashes
+  readonly #recovery: StateRecovery
   readonly #log: EventLog
   readonly #goodput = new Goodput()
   /** The copy that is under way, and the bank that it holds. */
@@ -80,19 +60,8 @@ export class SupervisedSession implements Engine {
     const warn = (error: Error) => report({ kind: 'warning', message: `events cannot be written: ${error.message}` })
     this.#log = new EventLog(run.paths.events, (event) => report({ kind: 'trouble', event }), warn)
     this.#log.write({ kind: 'resumed', step: this.step, from: prepared.from })
-    this.#supervisor = new Supervisor<TrainTask>({
-      size: workers,
-      least: options.minWorkers ?? workers,
-      pacedPhase: 'gradients',
-      replaceSlow: options.replaceSlow ?? false,
-      entry: join(programs, 'worker-process.js'),
-      job: this.#job(),
-      env: this.#threads(),
-      spares: SPARES,
-      ...options.patience,
-      onEvent: (event) => this.#notice(event),
-    })
-    options.onCrew?.(this.#supervisor)
+    this.#supervisor = new Supervisor<TrainTask>(this.#crewOptions())
+    options.onCrew?.(underDrill(this.#supervisor, prepared.state))
     this.#saver = new Supervisor<SaveTask>({
       size: 1,
       entry: join(programs, 'checkpoint-process.js'),
@@ -109,6 +78,28 @@ export class SupervisedSession implements Engine {
       clip: run.config.optimizer.clip,
       freeBank: () => this.#freeBank(),
     })
+    const { groups } = this.#workers
+    const { guard, every } = run.config
+    this.#hashes = new BankHashes({
+      ...{ supervisor: this.#supervisor, groups, every: guard.hashEvery, checkpointEvery: every.checkpoint },
+    })
+    this.#recovery = this.#recover()
+  }
+
+  #crewOptions(): SupervisorOptions {
+    const { workers, minWorkers = workers, replaceSlow = false, patience } = this.#options
+    return {
+      size: workers,
+      least: minWorkers,
+      pacedPhase: 'gradients',
+      replaceSlow,
+      entry: join(programs, 'worker-process.js'),
+      job: this.#job(),
+      env: this.#threads(),
+      spares: SPARES,
+      ...patience,
+      onEvent: (event) => this.#notice(event),
+    }
   }
 
   /** Prepares the state, or takes over what was left, and starts the workers. */
@@ -131,46 +122,60 @@ export class SupervisedSession implements Engine {
   }
 
   async *steps(last: number): AsyncGenerator<Step, void, void> {
-    for await (const step of judgedSteps(this.#judged(), last)) {
-      this.#account(step)
-      yield step
-    }
+    do {
+      for await (const step of judgedSteps(this.#judged(), last)) {
+        this.#account(step)
+        yield step
+      }
+      await this.#recovery.check()
+    } while (this.step < last)
+  }
+
+  #recover(): StateRecovery {
+    const { run, data, dtype, report } = this.#options
+    return new StateRecovery({
+      ...{ prepared: this.#prepared, workers: this.#workers, hashes: this.#hashes },
+      session: () => new Session(run, data, dtype, report),
+      freeBank: () => this.#freeBank(),
+      isCopied: async (bank) => {
+        if (bank === undefined || this.#copy?.bank === bank) await this.#copy?.done
+      },
+      onBack: ({ parent, savedStep }) => {
+        this.#parent = parent
+        this.#savedStep = savedStep
+      },
+      onCorrupt: (event) => this.#log.write(event),
+    })
   }
 
   #judged(): JudgedSteps {
     const { judge, state } = this.#prepared
     const stepOf = () => this.step
-    const metaOf = () => ({ judge: judge.state })
+    const metaOf: MetaOf = async ({ from, to, step }) => ({
+      judge: judge.state,
+      from,
+      ...(this.#hashes.isDue(step) && { hash: await this.#hashes.record(to) }),
+    })
     return {
       judge,
       get step() {
         return stepOf()
       },
+      prepare: () => this.#recovery.check(),
       attempt: (step, batch) => this.#workers.attempt(step, batch, metaOf),
       onRefusal: (refusal) => refusal.verdict.kind !== 'rewind' && this.#log.write(refusalOf(refusal)),
-      keepJudgement: () => void state.commit(this.step, this.#committed.bank, metaOf()),
+      keepJudgement: () => {
+        const { step, bank, meta } = this.#committed
+        state.commit(step, bank, { ...metaIn(meta), judge: judge.state })
+      },
       rewind: (verdict) => this.#rewind(verdict),
     }
   }
 
-  /** Back to a checkpoint, or to the beginning, in a bank that is free. */
+  /** Back to a checkpoint, or to the beginning. */
   async #rewind(verdict: RewindVerdict): Promise<void> {
-    const { run, data, dtype, report } = this.#options
-    const { judge, state } = this.#prepared
-    await this.#copy?.done
-    const session = new Session(run, data, dtype, report)
-    const { tensors } = session.trainer.state
-    try {
-      const found = await session.load(verdict.to)
-      if (found === undefined) checkBeginning(verdict, run.config)
-      judge.restored((found?.meta as { judge?: Json } | undefined)?.judge)
-      const bank = await this.#freeBank()
-      fillBank(state, bank, tensors)
-      state.commit(session.step, bank, { judge: judge.state })
-    } finally {
-      Object.values(tensors).forEach((tensor) => tensor.dispose())
-    }
-    this.#parent = session.parent
+    const { run, report } = this.#options
+    await this.#recovery.goBack(verdict.to, () => checkBeginning(verdict, run.config))
     this.#savedStep = -1
     await finishRewind(verdict, this.step, {
       checkpoints: run.paths.checkpoints,
@@ -260,8 +265,9 @@ export class SupervisedSession implements Engine {
     const { report, run } = this.#options
     report({ kind: 'phase', phase: 'checkpoint' })
     const { keepCheckpoints: keep, every } = run.config
-    const meta = { config: configHash(run.config), ...(committedMeta as { judge: Json }) }
-    const task = { bank, step, meta, parent: this.#parent, keep, planned: every.checkpoint }
+    const { judge, hash } = metaIn(committedMeta)
+    const meta = { config: configHash(run.config), judge }
+    const task = { bank, step, meta, hash, parent: this.#parent, keep, planned: every.checkpoint }
     const [answer] = await this.#saver.run('checkpoint', [task])
     const result = answer as SaveResult
     if (!result.saved) return new CheckpointError(result.problem)

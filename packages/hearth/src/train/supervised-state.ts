@@ -13,7 +13,7 @@ import { Judge } from './judge.js'
 import { judgeOptions, Session } from './session.js'
 import { partsOf } from './shares.js'
 import { findStateFolder, makeStateFolder } from './state-folder.js'
-import type { SupervisedOptions } from './supervised-session.js'
+import type { SupervisedOptions } from './supervised-options.js'
 
 export interface PreparedState {
   state: StateFile

@@ -104,6 +104,7 @@ export class Trainer<Weights, Batch> {
         get step() {
           return stepOf()
         },
+        prepare: () => undefined,
         attempt: (step, batch) => this.attempt(step, batch),
         onRefusal: () => undefined,
         keepJudgement: () => undefined,

@@ -7,6 +7,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { StateFile } from '../checkpoint/index.js'
 import type { TaskHandlers } from '../cluster/index.js'
 import { clipScale, gradientNorm, squaredNorms, type Optimizer } from '../optim/index.js'
+import { hashesOf, type Hashes } from './bank-hashes.js'
 import { SlotSum, type Named } from './gradients.js'
 import type { HeldOutLoss } from './held-out.js'
 import type { TrainingModel } from './training-model.js'
@@ -28,6 +29,8 @@ export type TrainTask =
   | { kind: 'sum'; paths: readonly string[] }
   /** The update of these weights. */
   | ({ kind: 'update'; step: number; paths: readonly string[]; learningRate: number; gradientScale: number } & Banks)
+  /** What is in a bank of these weights and their moments: a checksum of each. */
+  | { kind: 'hash'; bank: number; paths: readonly string[] }
   | { kind: 'evaluate'; from: number; maxTokens: number | undefined }
 
 /** What `step` and `part` give. */
@@ -73,6 +76,8 @@ export class WorkerTasks implements TaskHandlers<TrainTask> {
       case 'update':
         scope(() => this.#update(task, this.#sums(task.paths)))
         return undefined
+      case 'hash':
+        return this.#hash(task)
       case 'evaluate':
         return await this.#evaluate(task)
     }
@@ -150,6 +155,11 @@ export class WorkerTasks implements TaskHandlers<TrainTask> {
     return Object.fromEntries(paths.map((path) => [path, gradients!.tensor(parts, path)]))
   }
 
+  #hash({ bank, paths }: Extract<TrainTask, { kind: 'hash' }>): Hashes {
+    const own = new Set(paths)
+    return hashesOf(Object.fromEntries(Object.entries(this.#banks[bank]!).filter(([name]) => own.has(weightOf(name)))))
+  }
+
   async #evaluate({ from, maxTokens }: Extract<TrainTask, { kind: 'evaluate' }>): Promise<HeldOutLoss> {
     return await this.#options.model.evaluate(this.#weights(from), maxTokens)
   }
@@ -168,5 +178,8 @@ export class WorkerTasks implements TaskHandlers<TrainTask> {
     return Object.fromEntries(chosen.map(([name, tensor]) => [name.slice(prefix.length), tensor]))
   }
 }
+
+/** The path of the weight that a tensor of the state belongs to: `optimizer.m.embed.weight` → `embed.weight`. */
+const weightOf = (name: string) => name.replace(/^(weights|optimizer\.[^.]+)\./, '')
 
 const dispose = (named: Record<string, Tensor>) => Object.values(named).forEach((tensor) => tensor.dispose())

@@ -28,6 +28,9 @@ interface Outcome extends SlotLosses {
   update: () => Promise<void>
 }
 
+/** What is committed with a state, besides its step and bank. */
+export type MetaOf = (written: { from: number; to: number; step: number }) => Promise<Json>
+
 interface StepTask {
   step: number
   batch: number
@@ -48,25 +51,38 @@ export class Workers {
     this.#groups = groupsOf(options.sizes, options.workers)
   }
 
+  /** Weights in as many shares as there are workers, by path. */
+  get groups(): readonly (readonly string[])[] {
+    return this.#groups
+  }
+
   /**
    * Computes the gradient of a batch for the next step, as far as the free bank; committing it publishes that bank.
-   * @param metaOf what is committed with it, once it counts
+   * @param metaOf what is committed with it, once it counts and the next state is in bank `to`
    */
-  async attempt(step: number, batch: number, metaOf: () => Json): Promise<Attempt> {
+  async attempt(step: number, batch: number, metaOf: MetaOf): Promise<Attempt> {
     const { state, schedule, slots } = this.#options
     const from = state.committed!.bank
     const learningRate = schedule(step)
     const to = await this.#options.freeBank()
-    const task = { step, batch, from, to, learningRate }
-    const { losses, size, gradientNorm, update } = await (this.#parts.length === 1
-      ? this.#whole(task)
-      : this.#shared(task))
+    const { losses, size, gradientNorm, update } = await this.#compute({ step, batch, from, to, learningRate })
     const commit = async () => {
       await update()
-      state.commit(step + 1, to, metaOf())
+      state.commit(step + 1, to, await metaOf({ from, to, step: step + 1 }))
     }
     const loss = losses.reduce((sum, each) => sum + each, 0) / slots
     return { loss, learningRate, gradientNorm, size, commit, drop: () => undefined }
+  }
+
+  /** Does the step that led to the committed state once more, from the bank that it read into another. */
+  async again(step: number, batch: number, { from, to }: { from: number; to: number }): Promise<void> {
+    const learningRate = this.#options.schedule(step)
+    const { update } = await this.#compute({ step, batch, from, to, learningRate })
+    await update()
+  }
+
+  #compute(task: StepTask): Promise<Outcome> {
+    return this.#parts.length === 1 ? this.#whole(task) : this.#shared(task)
   }
 
   /** The worker has updated the free bank by then, where its gradient was finite. */

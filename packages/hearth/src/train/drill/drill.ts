@@ -8,7 +8,7 @@ import { hashCounters } from '../../data/index.js'
 import { resolveConfig, type RunConfig } from '../config.js'
 import type { RunEvent } from '../run-events.js'
 import { startRun } from '../run.js'
-import type { CrewUnderDrill } from '../supervised-session.js'
+import type { CrewUnderDrill } from './crew-under-drill.js'
 import { planFaults, stepsFor, type Fault, type FaultKind } from './faults.js'
 import { DrillRecord, type FaultRow } from './record.js'
 
@@ -90,6 +90,8 @@ function drillConfig(name: string, text: string, steps: number, seed: number): R
     optimizer: { learningRate: 1e-3 },
     schedule: { warmupSteps: 2 },
     every: { log: 1000, evaluate: steps + 1, checkpoint: 25 },
+    // So that a bit that flips between any two steps is found.
+    guard: { hashEvery: 1 },
   })
 }
 
@@ -133,11 +135,18 @@ class Happenings {
     if (due === undefined || due.afterStep > step || (this.#record.open && !due.atOnce)) return
     if (!this.#crew!.processes.some(({ ready }) => ready)) return
     this.#left.shift()
-    setTimeout(() => this.#have(due), due.delayMilliseconds)
+    // Between two steps, when the committed state is at rest: a step that reads it is not under way.
+    if (due.kind === 'bit flip') this.#have(due)
+    else setTimeout(() => this.#have(due), due.delayMilliseconds)
     this.#onProgress?.(this.#of - this.#left.length, this.#of)
   }
 
   #have({ kind, choice }: Fault): void {
+    if (kind === 'bit flip') {
+      this.#crew!.flipBit(choice)
+      this.#record.happened(kind, [0])
+      return
+    }
     // Only a signal reaches a worker that is still starting.
     const all = this.#crew!.processes.filter(({ ready }) => ready || kind === 'kill' || kind === 'kill all')
     const chosen = kind === 'kill all' ? all : all.slice(choice % Math.max(1, all.length)).slice(0, 1)

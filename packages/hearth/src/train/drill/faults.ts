@@ -2,7 +2,7 @@
 // they happen (drill.ts).
 import { hashCounters } from '../../data/index.js'
 
-export const FAULT_KINDS = ['kill', 'exit', 'segfault', 'stop', 'block', 'slow', 'nan', 'kill all'] as const
+export const FAULT_KINDS = ['kill', 'exit', 'segfault', 'stop', 'block', 'slow', 'nan', 'bit flip', 'kill all'] as const
 export type FaultKind = (typeof FAULT_KINDS)[number]
 
 /** What each kind is, for people. */
@@ -14,6 +14,7 @@ export const FAULT_MEANINGS: Record<FaultKind, string> = {
   block: 'a worker’s event loop is blocked',
   slow: 'a worker is late',
   nan: 'a gradient has a number that is none',
+  'bit flip': 'a bit of the state flips in memory',
   'kill all': 'all workers are killed at once',
 }
 
@@ -37,7 +38,8 @@ const SHARES: Record<FaultKind, number> = {
   stop: 4,
   block: 3,
   slow: 10,
-  nan: 20,
+  nan: 16,
+  'bit flip': 8,
   'kill all': 5,
 }
 

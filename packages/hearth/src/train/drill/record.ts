@@ -73,9 +73,11 @@ export class DrillRecord {
     const fault =
       event.kind === 'refused'
         ? unnoticed.find(({ kind }) => kind === 'nan')
-        : event.kind === 'worker-lost'
-          ? unnoticed.find(({ kind, places }) => ENDS_A_WORKER.has(kind) && places.includes(event.worker))
-          : undefined
+        : event.kind === 'corrupt'
+          ? unnoticed.find(({ kind }) => kind === 'bit flip')
+          : event.kind === 'worker-lost'
+            ? unnoticed.find(({ kind, places }) => ENDS_A_WORKER.has(kind) && places.includes(event.worker))
+            : undefined
     if (fault) fault.noticedAt = now()
   }
 
