@@ -51,4 +51,13 @@ napi_value unmapFile(napi_env env, napi_callback_info info) {
   return undefinedValue(env);
 }
 
+/** Pages that were only read come back from the file when they are touched again. */
+napi_value releasePages(napi_env env, napi_callback_info info) {
+  Arguments<1> arguments(env, info);
+  const auto* mapping = environmentOf(env).mappings.find(numberFrom(env, arguments[0], "mapping"));
+  if (mapping == nullptr) throw ArgumentError("the file was closed");
+  if ((*mapping)->size > 0) madvise((*mapping)->data, (*mapping)->size, MADV_DONTNEED);
+  return undefinedValue(env);
+}
+
 }  // namespace hearth

@@ -80,6 +80,7 @@ napi_value initialise(napi_env env, napi_value exports) {
       entry<mappedTensor>("mappedTensor"),
       entry<mappedData>("mappedData"),
       entry<unmapFile>("unmapFile"),
+      entry<releasePages>("releasePages"),
       entry<setGradEnabled>("setGradEnabled"),
       entry<setRequiresGrad>("setRequiresGrad"),
       entry<requiresGrad>("requiresGrad"),

@@ -23,5 +23,6 @@ napi_value mapFile(napi_env env, napi_callback_info info);
 napi_value mappedTensor(napi_env env, napi_callback_info info);
 napi_value mappedData(napi_env env, napi_callback_info info);
 napi_value unmapFile(napi_env env, napi_callback_info info);
+napi_value releasePages(napi_env env, napi_callback_info info);
 
 }  // namespace hearth

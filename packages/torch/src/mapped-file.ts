@@ -63,6 +63,14 @@ export class MappedFile {
     return new Tensor(native.mappedTensor(this.#open(), offset, shape, dtypeCode(dtype)))
   }
 
+  /**
+   * Gives back the memory of the pages that were read: they are read again when they are touched. What was written to
+   * pages of a file that is not shared is lost. For walking once through a file larger than memory.
+   */
+  releasePages(): void {
+    native.releasePages(this.#open())
+  }
+
   get closed(): boolean {
     return this.#mapping === 0
   }

@@ -39,6 +39,7 @@ export interface Native {
   mappedTensor(mapping: number, offset: number, shape: readonly number[], dtype: number): number
   mappedData(mapping: number, offset: number, length: number): Uint8Array
   unmapFile(mapping: number): void
+  releasePages(mapping: number): void
   setGradEnabled(enabled: boolean): boolean
   setRequiresGrad(handle: number, requiresGrad: boolean): void
   requiresGrad(handle: number): boolean

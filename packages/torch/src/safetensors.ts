@@ -44,6 +44,11 @@ export class SafetensorsFile {
     return this.#file.tensor(entry.byteOffset, entry.shape, entry.dtype)
   }
 
+  /** Gives back the memory of pages that were read; see MappedFile. */
+  releasePages(): void {
+    this.#file.releasePages()
+  }
+
   /** Gives up the file. Tensors that were taken from it keep their pages. */
   close(): void {
     this.#file.close()

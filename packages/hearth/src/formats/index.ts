@@ -1,3 +1,15 @@
 // hearth/formats: models in the files of others.
-export { loadModel, type LoadModelOptions } from './hugging-face/load-model.js'
+export {
+  readGguf,
+  saveGguf,
+  tensorTypes,
+  writableTypes,
+  type GgufFile,
+  type SaveGgufOptions,
+  type TensorType,
+  type WritableType,
+} from './gguf/index.js'
 export { saveModel, type SaveModelOptions } from './hugging-face/save-model.js'
+export { loadModel, loadTokenizer, openModelSource, type LoadModelOptions } from './load-model.js'
+export { readPytorch } from './pickle/index.js'
+export type { ModelSource } from './source.js'

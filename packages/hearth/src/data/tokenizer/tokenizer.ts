@@ -55,14 +55,17 @@ export class Tokenizer {
   readonly chatTemplate: string | undefined
   /** SHA-256 of tokenizer.json without its formatting: equal hashes encode alike. */
   readonly hash: string
+  /** The parsed tokenizer.json and tokenizer_config.json, for writers of other formats. */
+  readonly json: Readonly<Json>
+  readonly config: Readonly<Json>
   readonly #definition: TokenizerDefinition
-  readonly #config: Json
   readonly #codec: Codec
   readonly #kinds: Uint8Array // of each id: ORDINARY, SPECIAL, or 0 where there is no token
 
   private constructor(definition: TokenizerDefinition, config: Json) {
     this.#definition = definition
-    this.#config = config
+    this.json = definition.json
+    this.config = config
     const kind = bpeKind(definition)
     this.#codec = kind === undefined ? new LibraryCodec(definition) : new BpeCodec(definition, kind)
     this.vocabSize = definition.vocabularySize
@@ -168,7 +171,7 @@ export class Tokenizer {
   async save(folder: string): Promise<void> {
     await mkdir(folder, { recursive: true })
     replaceText(join(folder, 'tokenizer.json'), JSON.stringify(this.#definition.json))
-    const config = { tokenizer_class: 'PreTrainedTokenizerFast', ...this.#config }
+    const config = { tokenizer_class: 'PreTrainedTokenizerFast', ...this.config }
     replaceText(join(folder, 'tokenizer_config.json'), JSON.stringify(config, null, 2))
   }
 

@@ -3,20 +3,12 @@
 import { randomUUID } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
-import {
-  dtypeBytes,
-  HearthError,
-  noGrad,
-  replaceFile,
-  scope,
-  writeSafetensors,
-  type DType,
-  type Tensor,
-} from '@hearth/torch'
+import { HearthError, type DType } from '@hearth/torch'
 import type { Tokenizer } from '../../data/index.js'
-import { fileName, type LanguageModel } from '../../models/index.js'
+import { fileName, type LanguageModel, type Preset } from '../../models/index.js'
 import { flattenTree } from '../../tree/index.js'
-import { INDEX_FILE, SINGLE_FILE, WEIGHT_FILE } from './weight-files.js'
+import { WEIGHT_FILE } from './weight-files.js'
+import { writeJson, writeWeights, type PlannedWeight } from './write-shards.js'
 
 export interface SaveModelOptions {
   /** Saved beside the weights. */
@@ -34,14 +26,28 @@ export interface SaveModelOptions {
  * @example
  * await saveModel('runs/first/model', model, { tokenizer, dtype: 'bfloat16' })
  */
-export async function saveModel(folder: string, model: LanguageModel, options: SaveModelOptions = {}): Promise<void> {
+export async function saveModel(
+  folder: string,
+  model: LanguageModel,
+  { dtype, ...options }: SaveModelOptions = {},
+): Promise<void> {
+  await saveFolder(folder, model, plannedWeights(model, dtype), options)
+}
+
+/** As saveModel(), of weights that are read as they are written. */
+export async function saveFolder(
+  folder: string,
+  model: Preset,
+  weights: readonly PlannedWeight[],
+  { tokenizer, maxShardBytes }: Omit<SaveModelOptions, 'dtype'>,
+): Promise<void> {
   const target = resolve(folder)
   const staging = join(dirname(target), `.${basename(target)}.${process.pid}.${randomUUID().slice(0, 8)}.tmp`)
   try {
     mkdirSync(staging, { recursive: true })
-    writeWeights(staging, storedWeights(model), options)
-    writeConfigs(staging, model, options.dtype)
-    await options.tokenizer?.save(staging)
+    writeWeights(staging, weights, maxShardBytes)
+    writeConfigs(staging, model, weights[0]!.dtype)
+    await tokenizer?.save(staging)
     publish(staging, target)
   } catch (cause) {
     if (cause instanceof HearthError) throw cause
@@ -51,74 +57,21 @@ export async function saveModel(folder: string, model: LanguageModel, options: S
   }
 }
 
-/** A weight under its name in files. */
-interface Stored {
-  name: string
-  leaf: Tensor
-  transpose: boolean
+function plannedWeights({ family, weights }: LanguageModel, dtype: DType | undefined): PlannedWeight[] {
+  return Object.entries(flattenTree(weights)).map(([path, leaf]) => {
+    const { name, transpose } = fileName(family.names, path)
+    const shape = transpose ? [...leaf.shape].reverse() : leaf.shape
+    return { name, shape, dtype: dtype ?? leaf.dtype, read: () => (transpose ? leaf.t() : leaf) }
+  })
 }
 
-function storedWeights({ family, weights }: LanguageModel): Stored[] {
-  return Object.entries(flattenTree(weights)).map(([path, leaf]) => ({ ...fileName(family.names, path), leaf }))
-}
-
-/** The weights in order, cut where a shard would grow beyond the limit. */
-function shardsOf(weights: readonly Stored[], { dtype, maxShardBytes = 5e9 }: SaveModelOptions): Stored[][] {
-  const shards: Stored[][] = [[]]
-  let bytes = 0
-  for (const weight of weights) {
-    const size = sizeOf(weight, dtype)
-    if (bytes > 0 && bytes + size > maxShardBytes) {
-      shards.push([])
-      bytes = 0
-    }
-    shards[shards.length - 1]!.push(weight)
-    bytes += size
-  }
-  return shards
-}
-
-const sizeOf = ({ leaf }: Stored, dtype: DType | undefined): number =>
-  dtype === undefined ? leaf.nbytes : leaf.numel * dtypeBytes(dtype)
-
-function writeWeights(folder: string, weights: readonly Stored[], options: SaveModelOptions): void {
-  const shards = shardsOf(weights, options)
-  const number = (value: number) => String(value).padStart(5, '0')
-  const fileOf = (shard: number) =>
-    shards.length === 1 ? SINGLE_FILE : `model-${number(shard + 1)}-of-${number(shards.length)}.safetensors`
-  for (const [index, shard] of shards.entries()) writeShard(join(folder, fileOf(index)), shard, options.dtype)
-  if (shards.length === 1) return
-  const total_size = weights.reduce((total, weight) => total + sizeOf(weight, options.dtype), 0)
-  const weight_map = Object.fromEntries(
-    shards.flatMap((shard, i) => shard.map(({ name }) => [name, fileOf(i)] as const)),
-  )
-  writeJson(join(folder, INDEX_FILE), { metadata: { total_size }, weight_map })
-}
-
-function writeShard(path: string, shard: readonly Stored[], dtype: DType | undefined): void {
-  noGrad(() =>
-    scope(() => {
-      const tensors = shard.map(({ name, leaf, transpose }) => {
-        const cast = dtype === undefined ? leaf : leaf.to(dtype)
-        return [name, transpose ? cast.t() : cast] as const
-      })
-      // transformers refuses files that do not say where they come from.
-      writeSafetensors(path, Object.fromEntries(tensors), { format: 'pt' })
-    }),
-  )
-}
-
-function writeConfigs(folder: string, { family, config, weights }: LanguageModel, dtype: DType | undefined): void {
-  const saved = dtype ?? Object.values(flattenTree(weights))[0]!.dtype
+/** config.json and generation_config.json of a model whose weights are saved in a dtype. */
+export function writeConfigs(folder: string, { family, config }: Preset, dtype: DType): void {
   const json = family.toConfig(config)
   // transformers v4 reads torch_dtype, v5 dtype.
-  writeJson(join(folder, 'config.json'), { ...json, torch_dtype: saved, dtype: saved })
+  writeJson(join(folder, 'config.json'), { ...json, torch_dtype: dtype, dtype })
   const { bos_token_id, eos_token_id } = json
   writeJson(join(folder, 'generation_config.json'), { _from_model_config: true, bos_token_id, eos_token_id })
-}
-
-function writeJson(path: string, value: object): void {
-  replaceFile(path, (write) => write(new TextEncoder().encode(`${JSON.stringify(value, null, 2)}\n`)))
 }
 
 /** Puts the written files in place: the whole folder where there was none, else file by file. */

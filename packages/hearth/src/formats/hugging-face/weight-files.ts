@@ -38,6 +38,8 @@ const pickled: Layout = {
 /** The open files of a model. */
 export interface WeightFiles {
   tensors: Map<string, StoredTensor>
+  /** Gives back the memory of pages that were read. */
+  releasePages(): void
   /** Gives up the files; tensors that were read keep their pages. */
   close(): void
 }
@@ -83,7 +85,11 @@ export function openWeightFiles(folder: string, problems: string[]): WeightFiles
     for (const [key, { shape, dtype }] of file.entries)
       tensors.set(key, { shape, dtype, file: name, read: () => file.tensor(key) })
   }
-  return { tensors, close: () => files.forEach((file) => file.close()) }
+  return {
+    tensors,
+    releasePages: () => files.forEach((file) => file.releasePages()),
+    close: () => files.forEach((file) => file.close()),
+  }
 }
 
 function openOne(

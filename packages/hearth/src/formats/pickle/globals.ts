@@ -42,7 +42,8 @@ function rebuildTensor(args: readonly Value[], refuse: Refuse): TensorRecord {
   if (!(storage instanceof Storage)) throw refuse(describe(storage), 'the storage of a tensor')
   if (typeof offset !== 'number' || !Number.isSafeInteger(offset) || offset < 0)
     throw refuse(`a storage offset of ${describe(offset)}`, 'a whole number from 0 on')
-  if (!shape || !strides || shape.length !== strides.length || shape.length > 64)
+  const fits = shape !== undefined && shape.length <= 64 && strides?.length === shape.length
+  if (!fits)
     throw refuse(`a size of ${describe(size)} and a stride of ${describe(stride)}`, 'whole numbers, as many of each')
   const elements = shape.reduce((product, one) => product * one, 1)
   const last = shape.reduce((sum, one, i) => sum + (one - 1) * strides[i]!, offset)

@@ -70,6 +70,11 @@ export class PytorchFile {
     return booleans(this.#file.tensor(first, [reach], dtype).asStrided(shape, strides), storage.dtype)
   }
 
+  /** Gives back the memory of pages that were read; see MappedFile. */
+  releasePages(): void {
+    this.#file.releasePages()
+  }
+
   /** Gives up the file. Tensors that were taken from it keep their pages. */
   close(): void {
     this.#file.close()
