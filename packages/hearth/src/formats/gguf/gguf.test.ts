@@ -30,16 +30,10 @@ describe('a model', () => {
     expect([...got.keys()].sort()).toEqual([...expected.keys()].sort())
     for (const [key, stored] of expected)
       expect(bytesOf(got.get(key)!.read()).equals(bytesOf(stored.read())), key).toBe(true)
-    const config = (one: typeof source) => {
-      const {
-        initializer_range: _,
-        head_dim: __,
-        bos_token_id: ___,
-        eos_token_id: ____,
-        ...rest
-      } = one.family.toConfig(one.config)
-      return rest
-    }
+    // What the architecture has no key for: how weights start, what is forgotten in training, tokens of a folder without a tokenizer.
+    const lost = /initializer_range|head_dim|token_id|dropout|pdrop/
+    const config = (one: typeof source) =>
+      Object.fromEntries(Object.entries(one.family.toConfig(one.config)).filter(([key]) => !lost.test(key)))
     expect(JSON.stringify(config(back), rounded)).toBe(JSON.stringify(config(source), rounded))
     source.close()
     back.close()

@@ -36,13 +36,17 @@ const rules = (turned: boolean): Rule[] => [
 const headDimOf = (config: Json): number =>
   Number(config.head_dim ?? Number(config.hidden_size) / Number(config.num_attention_heads))
 
+/** llama.cpp attends to everything before: up to the length of a sliding window that is the same. */
+const contextOf = ({ max_position_embeddings: context, sliding_window: window }: Json): number =>
+  typeof window === 'number' ? Math.min(Number(context), window) : Number(context)
+
 function metadata(config: Json, refuse: Refuse): Record<string, TypedValue> {
   const number = (key: string) => uint32(Number(config[key]))
   const headDim = headDimOf(config)
   if (config.hidden_act !== 'silu')
     refuse('hidden_act', `${JSON.stringify(config.hidden_act)}, where llama.cpp computes silu`)
   return {
-    context_length: number('max_position_embeddings'),
+    context_length: uint32(contextOf(config)),
     embedding_length: number('hidden_size'),
     block_count: number('num_hidden_layers'),
     feed_forward_length: number('intermediate_size'),

@@ -67,7 +67,13 @@ export async function planGguf(
   }
   if (issues.length > 0) throw new ConfigError(`${source.where} as GGUF`, issues)
   const all = [...withHead(architecture, weights), ...extras(architecture, config)]
-  const tensors = all.map((weight) => ({ ...weight, type: typeOf(weight, type) }))
+  const tensors = all.map((weight) => {
+    const read = () => {
+      source.releasePages() // of the tensors before, which are written
+      return weight.read()
+    }
+    return { ...weight, read, type: typeOf(weight, type) }
+  })
   return { metadata, tensors }
 }
 
