@@ -1,5 +1,5 @@
 // Optimizers, clipping and learning rates: pure functions of named tensors and of the step.
-export { adamw, adamwIssues, type AdamwSettings } from './adamw.js'
+export { adamw, adamwIssues, type AdamwSettings, type Moments } from './adamw.js'
 export { clipGradients, clipScale, gradientNorm, NORM_CHUNK, normOf, squaredNorms } from './clipping.js'
 export { muon, muonIssues, orthogonalize, type MuonSettings } from './muon.js'
 export { type Optimizer, type OptimizerState, type ParameterGroup, type UpdateOptions } from './optimizer.js'

@@ -5,11 +5,17 @@ import { adamw, muon, sgd, type Optimizer } from './index.js'
 
 const optimizers: Record<string, () => Optimizer> = {
   adamw: () => adamw(),
+  'adamw with 8-bit moments': () => adamw({ moments: '8bit' }),
   sgd: () => sgd({ momentum: 0.9, nesterov: true, weightDecay: 0.1 }),
   'sgd without momentum': () => sgd(),
   muon: () => muon(),
 }
-const shapes: Record<string, number[]> = { 'blocks.0.weight': [33, 17], 'norm.weight': [37], scalar: [] }
+const shapes: Record<string, number[]> = {
+  'embed.weight': [41, 103],
+  'blocks.0.weight': [33, 17],
+  'norm.weight': [37],
+  scalar: [],
+}
 
 type Named = Record<string, Tensor>
 const mapNamed = (named: Named, change: (tensor: Tensor) => Tensor): Named =>

@@ -32,7 +32,7 @@ export interface UpdateOptions {
  * matrix by matrix, so an implementation may as well read one bank of a state file and write another.
  */
 export interface Optimizer {
-  /** The state before the first step: zeros, on each weight's device. The caller owns it. */
+  /** The state before the first step: zeros, on each weight's device, the widest elements first. The caller owns it. */
   init(weights: Readonly<Record<string, Tensor>>): OptimizerState
   /**
    * One step.
@@ -94,21 +94,24 @@ export interface WeightUpdate {
 
 /**
  * Calls `visit` for every weight that has a gradient, in the order of the weights, each in a scope of its own and
- * without recording. Everything is looked up before the first visit, so that an error leaves all weights unchanged.
+ * without recording. `names` are those of its state, or say them for a weight. Everything is looked up before the first visit, so that an error leaves all weights unchanged.
  * @throws ConfigError, CheckpointError as Optimizer.update
  */
 export function eachWeight(
   options: UpdateOptions,
-  names: readonly string[],
+  names: readonly string[] | ((weight: Tensor) => readonly string[]),
   visit: (update: WeightUpdate) => void,
 ): void {
   checkUpdate(options)
   const { weights, gradients, state, into } = options
   const trained = Object.keys(weights).filter((path) => gradients[path] !== undefined)
-  const keys = trained.flatMap((path) => names.map((name) => `${name}.${path}`))
-  const missing = keys.filter((key) => state[key] === undefined || (into && into.state[key] === undefined))
+  const keysOf = (path: string) =>
+    (typeof names === 'function' ? names(weights[path]!) : names).map((name) => `${name}.${path}`)
+  const missing = trained
+    .flatMap(keysOf)
+    .filter((key) => state[key] === undefined || (into && into.state[key] === undefined))
   if (missing.length > 0) throw lacking(missing)
-  const stateIn = (all: Readonly<OptimizerState>, path: string) => names.map((name) => all[`${name}.${path}`]!)
+  const stateIn = (all: Readonly<OptimizerState>, path: string) => keysOf(path).map((key) => all[key]!)
   const visitPath = (path: string) =>
     visit({
       path,

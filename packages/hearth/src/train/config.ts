@@ -57,6 +57,10 @@ const optimizer = z.strictObject({
   beta1: z.number().min(0).lt(1).default(0.9).describe('decay of the first moment'),
   beta2: z.number().min(0).lt(1).default(0.95).describe('decay of the second moment'),
   eps: z.number().positive().default(1e-8).describe('added to the root of the second moment'),
+  moments: z
+    .enum(['float32', '8bit'])
+    .optional()
+    .describe("how AdamW keeps its moments: 8bit takes a quarter of float32's memory; float32 when it is not given"),
   momentum: z.number().min(0).lt(1).default(0.95).describe('momentum of SGD and Muon'),
   clip: z.number().positive().default(1).describe('largest global norm of the gradient'),
 })
@@ -178,6 +182,8 @@ function crossChecks(config: RunConfig): ConfigIssue[] {
   if (config.batch % config.slots !== 0) say('slots', `${config.slots} does not divide batch ${config.batch}`)
   if (config.schedule.warmupSteps >= config.steps)
     say('schedule.warmupSteps', `${config.schedule.warmupSteps} is not below steps (${config.steps})`)
+  if (config.optimizer.moments !== undefined && config.optimizer.name === 'sgd')
+    say('optimizer.moments', "are AdamW's, and those of what Muon leaves to it; sgd has none")
   if ((config.model.preset === undefined) === (config.model.folder === undefined))
     say('model', 'give either preset or folder')
   return issues

@@ -6,17 +6,17 @@ import type { RunConfig } from './config.js'
 
 /** @param dtype arithmetic of Muon's Newton-Schulz steps: part of the run, so that it resumes with the same bits */
 export function optimizerOf(config: RunConfig, dtype: DType): Optimizer {
-  const { name, learningRate, muonLearningRate, weightDecay, beta1, beta2, eps, momentum } = config.optimizer
+  const { name, learningRate, muonLearningRate, weightDecay, beta1, beta2, eps, momentum, moments } = config.optimizer
   const groups = [{ match: /(^|\.)embed\.weight$/, learningRateScale: config.optimizer.embeddingLearningRateScale }]
-  const moments = { betas: [beta1, beta2] as [number, number], eps, weightDecay, groups }
+  const ofAdamw = { betas: [beta1, beta2] as [number, number], eps, weightDecay, groups, ...(moments && { moments }) }
   if (name === 'sgd') return sgd({ momentum, weightDecay, groups })
-  if (name === 'adamw') return adamw(moments)
+  if (name === 'adamw') return adamw(ofAdamw)
   return muon({
     momentum,
     weightDecay,
     dtype: dtype === 'bfloat16' ? 'bfloat16' : 'float32',
     matrixLearningRateScale: muonLearningRate / learningRate,
-    adamw: moments,
+    adamw: ofAdamw,
   })
 }
 

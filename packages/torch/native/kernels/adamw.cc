@@ -1,38 +1,20 @@
 // hearth::adamw_ and hearth::adamw_to: one step of AdamW on one tensor, in one pass over memory instead of the seven that
-// ATen's operators make. The step is bound by memory: this takes a third of their time. The second form reads one bank of
-// a state file and writes another, past the caches, so that it moves no more bytes than the first. Not here: groups, schedules and clipping
-// (packages/hearth/src/optim).
+// ATen's operators make, clipping included (gradient_scale). The second form reads one bank of a state file and writes another, past
+// the caches, so that it moves no more bytes than the first. Not here: the loop (adamw.simd.cc), moments in bytes
+// (adamw-8bit.cc), groups, schedules and the norm to clip by (packages/hearth/src/optim).
 // Source: Loshchilov, Hutter, "Decoupled Weight Decay Regularization", ICLR 2019, algorithm 2.
+#include "kernels/adamw.h"
+
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <torch/library.h>
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
-
-#include "kernels/simd/forms.h"
-
-#if defined(__SSE2__)
-#include <immintrin.h>
-#elif defined(__ARM_NEON)
-#include <arm_neon.h>
-#endif
 
 namespace hearth {
 
-namespace {
-
-/** What the loop needs, worked out once in double precision. */
-struct AdamwCoefficients {
-  float decay;           // 1 - learning rate * weight decay
-  float stepSize;        // learning rate * sqrt(1 - beta2^t) / (1 - beta1^t)
-  float epsilon;         // eps * sqrt(1 - beta2^t): the correction of v moved out of the loop
-  float gradientScale;   // clipping and averaging, applied while the gradient passes by
-  float oneMinusBeta1, beta2, oneMinusBeta2;
-};
-
-AdamwCoefficients coefficientsOf(double learningRate, double beta1, double beta2, double eps, double weightDecay, int64_t step, double gradientScale) {
+AdamwCoefficients adamwCoefficients(double learningRate, double beta1, double beta2, double eps, double weightDecay, int64_t step, double gradientScale) {
   TORCH_CHECK(step >= 1, "hearth::adamw_: step counts from 1, got ", step);
   const double correction1 = 1 - std::pow(beta1, static_cast<double>(step));
   const double correction2 = std::sqrt(1 - std::pow(beta2, static_cast<double>(step)));
@@ -47,79 +29,7 @@ AdamwCoefficients coefficientsOf(double learningRate, double beta1, double beta2
   };
 }
 
-// No fused multiply-add, which some processors lack and which need not fall the same way in a vector and in a tail.
-#if defined(__clang__)
-#pragma STDC FP_CONTRACT OFF
-#elif defined(__GNUC__)
-#pragma GCC push_options
-#pragma GCC optimize("fp-contract=off")
-#endif
-
-// Four floats at a time, which every processor has and which keep up with memory (24 GB/s on one Zen 3 core). GCC and clang
-// give the type its arithmetic; only the root needs a name, because the plain one may set errno and is not vectorised.
-typedef float Four __attribute__((vector_size(16)));
-
-inline Four squareRoot(Four x) {
-#if defined(__SSE2__)
-  return _mm_sqrt_ps(x);
-#elif defined(__ARM_NEON)
-  return vsqrtq_f32(x);
-#else
-  return Four{std::sqrt(x[0]), std::sqrt(x[1]), std::sqrt(x[2]), std::sqrt(x[3])};
-#endif
-}
-
-inline float squareRoot(float x) { return std::sqrt(x); }
-
-/** Where a step reads and writes: `out` may be `in`, which is a step in place. */
-struct AdamwState {
-  float *weight, *m, *v;
-};
-
-template <typename T>
-inline void put(float* to, T x, bool) {
-  std::memcpy(to, &x, sizeof(T));
-}
-
-/** Past the caches: what a step writes is read again a step later, and a cache would first read what it overwrites. */
-inline void put(float* to, Four x, bool streaming) {
-#if defined(__SSE2__)
-  if (streaming) return _mm_stream_ps(to, x);
-#endif
-  std::memcpy(to, &x, sizeof(Four));
-}
-
-template <typename T>
-inline void adamwAt(const AdamwState& in, const float* gradient, const AdamwState& out, int64_t i, const AdamwCoefficients& c, bool streaming) {
-  T w, g, first, second;
-  std::memcpy(&w, in.weight + i, sizeof(T));
-  std::memcpy(&g, gradient + i, sizeof(T));
-  std::memcpy(&first, in.m + i, sizeof(T));
-  std::memcpy(&second, in.v + i, sizeof(T));
-  g = g * c.gradientScale;
-  first = first + (g - first) * c.oneMinusBeta1;
-  second = second * c.beta2 + (g * g) * c.oneMinusBeta2;
-  w = w * c.decay - c.stepSize * first / (squareRoot(second) + c.epsilon);
-  put(out.weight + i, w, streaming);
-  put(out.m + i, first, streaming);
-  put(out.v + i, second, streaming);
-}
-
-/** Elements [begin, end): each depends on nothing but itself, so the bits do not depend on how threads share them. */
-void adamwRange(const AdamwState& in, const float* gradient, const AdamwState& out, int64_t begin, int64_t end, const AdamwCoefficients& c) {
-  const bool aligned = ((reinterpret_cast<uintptr_t>(out.weight + begin) | reinterpret_cast<uintptr_t>(out.m + begin) | reinterpret_cast<uintptr_t>(out.v + begin)) & 15) == 0;
-  const bool streaming = out.weight != in.weight && aligned;
-  int64_t i = begin;
-  for (; i + 4 <= end; i += 4) adamwAt<Four>(in, gradient, out, i, c, streaming);
-  for (; i < end; ++i) adamwAt<float>(in, gradient, out, i, c, false);
-#if defined(__SSE2__)
-  if (streaming) _mm_sfence();
-#endif
-}
-
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC pop_options
-#endif
+namespace {
 
 void checkSizes(const at::Tensor& weight, at::TensorList others) {
   for (const at::Tensor& other : others)
@@ -131,7 +41,7 @@ void adamwReference(at::Tensor weight, const at::Tensor& gradient, at::Tensor m,
                     double eps, double weightDecay, int64_t step, double gradientScale) {
   checkSizes(weight, {gradient, m, v});
   const at::NoGradGuard noGrad;
-  const AdamwCoefficients c = coefficientsOf(learningRate, beta1, beta2, eps, weightDecay, step, gradientScale);
+  const AdamwCoefficients c = adamwCoefficients(learningRate, beta1, beta2, eps, weightDecay, step, gradientScale);
   at::Tensor g = gradient.to(m.scalar_type());
   if (gradientScale != 1) g = g * gradientScale;
   m.lerp_(g, 1 - beta1);
@@ -150,10 +60,13 @@ AdamwState stateOf(const at::Tensor& weight, const at::Tensor& m, const at::Tens
 }
 
 void adamwLoop(const AdamwState& in, const at::Tensor& gradient, const AdamwState& out, const AdamwCoefficients& c) {
-  constexpr int64_t kGrain = 1 << 14;
+  // Whole cache lines for each thread, so that what they write past the caches does not meet.
+  constexpr int64_t kLine = 16, kGrain = (1 << 14) / kLine;
   const at::Tensor g = gradient.to(at::kFloat).contiguous();
   const float* const gradients = g.data_ptr<float>();
-  at::parallel_for(0, g.numel(), kGrain, [&](int64_t begin, int64_t end) { adamwRange(in, gradients, out, begin, end, c); });
+  const int64_t count = g.numel();
+  at::parallel_for(0, (count + kLine - 1) / kLine, kGrain,
+                   [&](int64_t first, int64_t last) { adamwTable().step(in, gradients, out, first * kLine, std::min(count, last * kLine), c); });
 }
 
 void adamwCpu(at::Tensor weight, const at::Tensor& gradient, at::Tensor m, at::Tensor v, double learningRate, double beta1, double beta2,
@@ -162,7 +75,7 @@ void adamwCpu(at::Tensor weight, const at::Tensor& gradient, at::Tensor m, at::T
   if (!arePlain({weight, m, v}) || !gradient.device().is_cpu())
     return adamwReference(weight, gradient, m, v, learningRate, beta1, beta2, eps, weightDecay, step, gradientScale);
   const AdamwState state = stateOf(weight, m, v);
-  adamwLoop(state, gradient, state, coefficientsOf(learningRate, beta1, beta2, eps, weightDecay, step, gradientScale));
+  adamwLoop(state, gradient, state, adamwCoefficients(learningRate, beta1, beta2, eps, weightDecay, step, gradientScale));
 }
 
 void adamwToReference(at::Tensor weightOut, at::Tensor mOut, at::Tensor vOut, const at::Tensor& weight, const at::Tensor& gradient, const at::Tensor& m,
@@ -179,7 +92,7 @@ void adamwToCpu(at::Tensor weightOut, at::Tensor mOut, at::Tensor vOut, const at
   checkSizes(weight, {gradient, m, v, weightOut, mOut, vOut});
   if (!arePlain({weight, m, v, weightOut, mOut, vOut}) || !gradient.device().is_cpu())
     return adamwToReference(weightOut, mOut, vOut, weight, gradient, m, v, learningRate, beta1, beta2, eps, weightDecay, step, gradientScale);
-  adamwLoop(stateOf(weight, m, v), gradient, stateOf(weightOut, mOut, vOut), coefficientsOf(learningRate, beta1, beta2, eps, weightDecay, step, gradientScale));
+  adamwLoop(stateOf(weight, m, v), gradient, stateOf(weightOut, mOut, vOut), adamwCoefficients(learningRate, beta1, beta2, eps, weightDecay, step, gradientScale));
 }
 
 }  // namespace

@@ -2,7 +2,15 @@
 // writes the other, so a process that dies leaves a whole step behind, and its successor maps it and goes on. With offload
 // to disk the file is mapped for one unit at a time, so that no more of it stays in memory.
 // Not here: what an update is (hearth/optim), which step all ranks go on from (sharded-trainer.ts).
-import { CheckpointError, empty, noGrad, scope, type SafetensorsDescription, type Tensor } from '@hearth/torch'
+import {
+  CheckpointError,
+  ConfigError,
+  empty,
+  noGrad,
+  scope,
+  type SafetensorsDescription,
+  type Tensor,
+} from '@hearth/torch'
 import { StateFile, type Committed, type Json } from '../../checkpoint/index.js'
 import type { Optimizer } from '../../optim/index.js'
 import type { Named } from '../gradients.js'
@@ -179,7 +187,10 @@ export class ShardState {
 /** `m.blocks.0.norm.weight` → the weight that it belongs to. */
 const pathOf = (moment: string) => moment.slice(moment.indexOf('.') + 1)
 
-/** A shard's tensors, unit by unit; the optimizer is asked what it keeps of each. */
+/**
+ * A shard's tensors, unit by unit; the optimizer is asked what it keeps of each.
+ * @throws ConfigError for moments that are not one number a weight: their blocks would be cut with the weights
+ */
 function describeShard({ layout, shard, optimizer }: ShardStateOptions & { optimizer: Optimizer }) {
   const described: SafetensorsDescription[] = []
   for (const unit of unitsOf(layout))
@@ -187,6 +198,8 @@ function describeShard({ layout, shard, optimizer }: ShardStateOptions & { optim
       const pieces = unit.shards[shard]!
       const weights = Object.fromEntries(pieces.map((piece) => [piece.path, empty(pieceShape(piece, layout.shapes))]))
       const moments = Object.entries(optimizer.init(weights))
+      if (moments.some(([, { dtype }]) => dtype !== 'float32'))
+        throw new ConfigError('ranks', [{ path: 'optimizer.moments', message: '8bit has no shards yet; leave it out' }])
       for (const [name, { shape }] of [
         ...Object.entries(weights).map(([path, weight]) => [WEIGHTS + path, weight] as const),
         ...moments.map(([name, moment]) => [MOMENTS + name, moment] as const),

@@ -1,5 +1,5 @@
 // Sharding must change memory, never bits: every stage and number of ranks against the plain trainer.
-import { scope, tensor, type DType } from '@hearth/torch'
+import { scope, tensor, type DType, zeros } from '@hearth/torch'
 import { describe, expect, test } from 'vitest'
 import type { TextBatch } from '../../data/index.js'
 import type { LanguageModel } from '../../models/index.js'
@@ -121,6 +121,12 @@ describe('sharding', () => {
       await sharded({ model, sharding: 'replicate', ranks: 2, optimizer: whole() }),
       await plainly(model, whole()),
     )
+  })
+
+  test('refuses moments in bytes, whose blocks would be cut', async () => {
+    const wide = { ...model, weights: { ...(model.weights as object), embed: { weight: zeros([64, 128]) } } }
+    const options = { model: wide, sharding: 'optimizer', ranks: 2, optimizer: adamw({ moments: '8bit' }) } as const
+    await expect(sharded(options)).rejects.toThrow(/optimizer\.moments: 8bit has no shards/)
   })
 
   test('keeps the bits where the state is mapped from disk one block at a time', async () => {

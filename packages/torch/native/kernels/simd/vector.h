@@ -40,6 +40,26 @@ HEARTH_INLINE Vector load(const float* from) {
 
 HEARTH_INLINE void store(float* to, Vector x) { memcpy(to, &x, sizeof(x)); }
 
+/** Past the caches, to where a whole vector is aligned: for what is not read again soon. A cache would first read what it overwrites. */
+HEARTH_INLINE void storePast(float* to, Vector x) {
+#if defined(__AVX512F__)
+  _mm512_stream_ps(to, x);
+#elif defined(__AVX2__)
+  _mm256_stream_ps(to, x);
+#elif defined(__SSE2__)
+  _mm_stream_ps(to, x);
+#else
+  store(to, x);
+#endif
+}
+
+/** Ends a stretch of storePast, before other threads are told of it. */
+HEARTH_INLINE void endStoresPast() {
+#if defined(__SSE2__)
+  _mm_sfence();
+#endif
+}
+
 HEARTH_INLINE Vector load(const BFloat16* from) {
   HalfVector halves;
   memcpy(&halves, from, sizeof(halves));
@@ -85,8 +105,43 @@ HEARTH_INLINE Vector select(IntVector condition, Vector yes, Vector no) {
   return (Vector)(((IntVector)yes & condition) | ((IntVector)no & ~condition));
 }
 
-HEARTH_INLINE Vector maximum(Vector a, Vector b) { return select(a > b, a, b); }
-HEARTH_INLINE Vector minimum(Vector a, Vector b) { return select(a < b, a, b); }
+HEARTH_INLINE Vector squareRoot(Vector x) {
+#if defined(__AVX512F__)
+  return _mm512_sqrt_ps(x);
+#elif defined(__AVX2__)
+  return _mm256_sqrt_ps(x);
+#elif defined(__SSE2__)
+  return _mm_sqrt_ps(x);
+#else
+  for (int i = 0; i < kLanes; ++i) x[i] = __builtin_sqrtf(x[i]);
+  return x;
+#endif
+}
+
+/** a where it is larger, else b, also where one of them is no number: what the instruction does, but GCC 12 does not see it. */
+HEARTH_INLINE Vector maximum(Vector a, Vector b) {
+#if defined(__AVX512F__)
+  return _mm512_max_ps(a, b);
+#elif defined(__AVX2__)
+  return _mm256_max_ps(a, b);
+#elif defined(__SSE2__)
+  return _mm_max_ps(a, b);
+#else
+  return select(a > b, a, b);
+#endif
+}
+
+HEARTH_INLINE Vector minimum(Vector a, Vector b) {
+#if defined(__AVX512F__)
+  return _mm512_min_ps(a, b);
+#elif defined(__AVX2__)
+  return _mm256_min_ps(a, b);
+#elif defined(__SSE2__)
+  return _mm_min_ps(a, b);
+#else
+  return select(a < b, a, b);
+#endif
+}
 
 /** Adds the lanes as a binary tree: one order, whatever the data. */
 HEARTH_INLINE float sumLanes(Vector x) {
