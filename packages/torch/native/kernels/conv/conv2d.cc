@@ -6,6 +6,7 @@
 
 #include "kernels/conv/geometry.h"
 #include "kernels/conv/phases.h"
+#include "kernels/conv/winograd-product.h"
 #include "kernels/gemm/choice.h"
 #include "kernels/gemm/finish.h"
 #include "kernels/operands.h"
@@ -34,7 +35,15 @@ void computeForward(const GemmKernel& kernel, const Tensor& x, const Tensor& wei
     const OperandOf left(x.view({-1, geometry.channels})), right(weight.view({geometry.outChannels, -1}));
     return product(kernel, left.operand, right.operand, finish);
   }
+  const WinogradImage image{x, geometry.top, geometry.left, geometry.outHeight(), geometry.outWidth(), geometry.upsample};
+  if (geometry.isThreeByThree() && winogradPays(kernel, image, {weight, false})) return winogradProduct(image, {weight, false}, finish);
   for (const Phase& phase : forwardPhases(x, weight, geometry)) computePhase(kernel, phase, finish);
+}
+
+void computeInputGradient(const GemmKernel& kernel, const Tensor& upstream, const Tensor& weight, const ConvGeometry& geometry, const Finish& finish) {
+  const WinogradImage image{upstream, 2 - geometry.top, 2 - geometry.left, geometry.height, geometry.width, false};
+  if (geometry.isThreeByThree() && winogradPays(kernel, image, {weight, true})) return winogradProduct(image, {weight, true}, finish);
+  for (const Phase& phase : inputGradientPhases(upstream, weight, geometry)) computePhase(kernel, phase, finish);
 }
 
 TwoTensors conv2dForwardCpu(const Tensor& x, const Tensor& weight, const OptionalTensor& bias, const OptionalTensor& residual, IntArrayRef stride,
@@ -78,7 +87,7 @@ Tensor conv2dInputGradientCpu(const Tensor& upstream, const Tensor& weight, IntA
   withElementsOf(dx, [&](auto* element) {
     using T = std::remove_pointer_t<decltype(element)>;
     const Epilogue<T> epilogue{nullptr, nullptr, nullptr, dataOf<T>(dx), geometry.channels, LinearActivation::none};
-    for (const Phase& phase : inputGradientPhases(dy, w, geometry)) computePhase(*kernel, phase, epilogue);
+    computeInputGradient(*kernel, dy, w, geometry, epilogue);
   });
   return dx;
 }

@@ -28,6 +28,7 @@ struct ConvGeometry {
   bool pads() const { return top != 0 || bottom != 0 || left != 0 || right != 0; }
   /** Whether every output pixel is a linear map of the one pixel at its place. */
   bool isPointwise() const { return taps() == 1 && strideY == 1 && strideX == 1 && !pads() && !upsample; }
+  bool isThreeByThree() const { return kernelHeight == 3 && kernelWidth == 3 && strideY == 1 && strideX == 1; }
 };
 
 struct ConvOptions {
