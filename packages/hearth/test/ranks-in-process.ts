@@ -55,6 +55,8 @@ export const randomBatches: StepBatches<TextBatch> = {
 export const shapesOf = (model: LanguageModel): Shapes =>
   Object.fromEntries(Object.entries(flattenTree(model.weights)).map(([path, weight]) => [path, weight.shape]))
 
+type Trainer = ShardedTrainerOptions<TextBatch>
+
 export interface InProcessOptions {
   ranks: number
   sharding: Sharding
@@ -63,10 +65,8 @@ export interface InProcessOptions {
   offload?: Offload
   /** What to begin with; the model's weights when it is not given. */
   from?: { step: number; source: (name: string) => Tensor | undefined }
-  trainer: Omit<
-    ShardedTrainerOptions<TextBatch>,
-    'tree' | 'group' | 'sharding' | 'state' | 'optimizer' | 'objective' | 'batches'
-  >
+  trainer: Omit<Trainer, 'tree' | 'group' | 'sharding' | 'state' | 'optimizer' | 'objective' | 'batches'> &
+    Partial<Pick<Trainer, 'objective' | 'batches'>>
 }
 
 /** Forms a group and runs `work` in every rank at once. */
@@ -82,9 +82,8 @@ export async function inRanks<T>(
     const state = begin(options, join(folder, `state-${rank}`), rank)
     try {
       const { model, sharding, optimizer, trainer } = options
-      const objective = nextToken(model)
-      const common = { tree: model.weights, batches: randomBatches, ...trainer }
-      return await work(new ShardedTrainer({ ...common, group, state, sharding, optimizer, objective }), rank, state)
+      const common = { tree: model.weights, objective: nextToken(model), batches: randomBatches, ...trainer }
+      return await work(new ShardedTrainer({ ...common, group, state, sharding, optimizer }), rank, state)
     } finally {
       state.close()
       await group.leave()
@@ -108,7 +107,7 @@ function begin(
   const state = ShardState.create({ path, layout, shard, hash: 'test', offload, optimizer })
   const weights = flattenTree(model.weights)
   const initial = (name: string) => weights[name.replace(/^weights\./, '')]
-  state.fill(from?.step ?? 0, from?.source ?? initial)
+  state.fill(from?.step ?? 0, null, from?.source ?? initial)
   return state
 }
 

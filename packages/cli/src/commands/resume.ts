@@ -4,6 +4,7 @@ import { defineCommand } from '../command.js'
 import { workerOptions } from '../worker-options.js'
 import { UsageError } from '../failure.js'
 import { findRun, locateRun, RUNS_FOLDER } from '../locate.js'
+import { ranksOf, rankOptions } from '../rank-options.js'
 
 interface PlaceOptions {
   from: string | undefined
@@ -53,6 +54,7 @@ export const resume = defineCommand({
       description: 'change a field that the steps already done do not depend on',
     },
     ...workerOptions,
+    ...rankOptions,
     json: { kind: 'flag', description: 'print the result as JSON' },
   },
   examples: [
@@ -62,13 +64,14 @@ export const resume = defineCommand({
   ],
   async run({ arguments: { run: word }, options, terminal }) {
     const { dir, place } = whereOf(word, options)
+    const ranks = ranksOf(options, 'resume')
     const { applySettings } = await import('../settings.js')
     const { restoreRun, resumeRun } = await import('hearth/train')
     const { printResult, watchRun, workersOf } = await import('../run-session.js')
     const change = (config: object) => applySettings(config, options.set, 'resume')
     const result = await watchRun(terminal, async (hooks) => {
       if (place !== undefined) await restoreRun(place, dir, hooks)
-      return await resumeRun(dir, { ...hooks, change, ...workersOf(options) })
+      return await resumeRun(dir, { ...hooks, change, ...workersOf(options), ...ranks })
     })
     if (options.json) terminal.json(result)
     else printResult(terminal, result)

@@ -54,6 +54,16 @@ describe('hearth train --dry-run', () => {
     expect(config.data.sources[0]!.weight).toBe(2)
   })
 
+  test('--ranks cuts the batch into as many slots, and --sharding is for ranks alone', async () => {
+    expect((await dryRun('spark', 'x', '--ranks', '2', '--set', 'batch=8')).slots).toBe(2)
+    await expect(dryRun('spark', 'x', '--sharding', 'optimizer')).rejects.toThrow(
+      /--sharding is for runs with --ranks N/,
+    )
+    await expect(dryRun('spark', 'x', '--ranks', '2', '--sharding', 'half')).rejects.toThrow(
+      /expected one of replicate, optimizer, gradients, everything/,
+    )
+  })
+
   test('a .json file is a configuration; data of the line replaces its own', async () => {
     const path = file(
       'run.json',

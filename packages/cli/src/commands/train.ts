@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { defineCommand } from '../command.js'
 import { workerOptions } from '../worker-options.js'
 import { RUNS_FOLDER } from '../locate.js'
+import { ranksOf, rankOptions } from '../rank-options.js'
 import { table } from '../table.js'
 import type { Terminal } from '../terminal.js'
 
@@ -22,6 +23,7 @@ export const train = defineCommand({
     name: { kind: 'text', value: 'NAME', description: 'name of the run; the recipe’s own when it is not given' },
     runs: { kind: 'text', value: 'DIR', default: RUNS_FOLDER, description: 'folder that holds the runs' },
     ...workerOptions,
+    ...rankOptions,
     dryRun: { kind: 'flag', description: 'print the whole configuration as JSON, and do nothing' },
     list: { kind: 'flag', description: 'list the recipes, and do nothing' },
     json: { kind: 'flag', description: 'print the result as JSON' },
@@ -32,10 +34,15 @@ export const train = defineCommand({
       line: 'hearth train ember books/ --name books --set steps=2000',
       does: 'A larger model, under a name of its own',
     },
+    {
+      line: 'hearth train ember books/ --ranks 2 --sharding everything',
+      does: 'Two processes that each hold half of the weights and of the optimizer',
+    },
     { line: 'hearth train my-recipe.ts texts.jsonl --dry-run', does: 'See what a recipe of your own comes to' },
   ],
   async run({ arguments: { recipe, data }, options, terminal }) {
     if (options.list) return listRecipes(terminal, options.json)
+    const ranks = ranksOf(options, 'train')
     const { chooseRecipe } = await import('../recipe-file.js')
     const { applySettings } = await import('../settings.js')
     const { resolveConfig, startRun } = await import('hearth/train')
@@ -48,14 +55,19 @@ export const train = defineCommand({
     }
     const { printResult, watchRun, workersOf } = await import('../run-session.js')
     const dir = join(options.runs, config.name)
-    const result = await watchRun(terminal, (hooks) => startRun(config, { dir, ...hooks, ...workersOf(options) }))
+    const result = await watchRun(terminal, (hooks) =>
+      startRun(config, { dir, ...hooks, ...workersOf(options), ...ranks }),
+    )
     if (options.json) terminal.json(result)
     else printResult(terminal, result)
   },
 })
 
-/** Workers share the slots of a step: a run that begins with workers has as many, unless it is told otherwise. */
-const slotsFor = ({ workers }: { workers: number | undefined }) => (workers === undefined ? [] : [`slots=${workers}`])
+/** Processes share the slots of a step: a run that begins with some has as many, unless it is told otherwise. */
+function slotsFor({ workers, ranks }: { workers: number | undefined; ranks: number | undefined }): string[] {
+  const slots = workers ?? ranks
+  return slots === undefined ? [] : [`slots=${slots}`]
+}
 
 async function listRecipes(terminal: Terminal, json: boolean): Promise<void> {
   const { recipes } = await import('@hearth/recipes')

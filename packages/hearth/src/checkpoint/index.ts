@@ -17,7 +17,7 @@ export {
 } from './load.js'
 export { sha256, type Json, type Manifest, type ShardRecord } from './manifest.js'
 export { prune, type Retention } from './prune.js'
-export { saveCheckpoint, type CheckpointState, type SavedCheckpoint } from './save.js'
+export { saveCheckpoint, saveInParts, type CheckpointState, type PartedState, type SavedCheckpoint } from './save.js'
 export { errorCode, realStorage, type ReadableFile, type Storage, type WritableFile } from './storage.js'
 export { verifyCheckpoint, type Verification } from './verify.js'
 export { withdrawCheckpoints, type Withdrawal } from './withdraw.js'

@@ -4,7 +4,15 @@ import { join } from 'node:path'
 import { CheckpointError, randn, readSafetensors, tensor } from '@hearth/torch'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { FaultStorage } from '../../test/fault-storage.js'
-import { listCheckpoints, loadCheckpoint, loadLatest, realStorage, saveCheckpoint, verifyCheckpoint } from './index.js'
+import {
+  listCheckpoints,
+  loadCheckpoint,
+  loadLatest,
+  realStorage,
+  saveCheckpoint,
+  saveInParts,
+  verifyCheckpoint,
+} from './index.js'
 
 const never = () => expect.unreachable('no checkpoint should be refused')
 
@@ -36,6 +44,25 @@ describe('a checkpoint on the real file system', () => {
       expect([got.shape, got.dtype]).toEqual([expected.shape, expected.dtype])
       expect(got.toArray()).toEqual(expected.toArray())
     }
+  })
+
+  test('that comes in parts is the same to whoever loads it, and nothing is left of one that breaks off', async () => {
+    const tensors = { 'weights.a': randn([100, 7]), 'weights.b': randn([3, 5]), 'optimizer.m.a': randn([100, 7]) }
+    async function* parts(last = Infinity) {
+      for (const [i, [name, whole]] of Object.entries(tensors).entries()) {
+        if (i === last) throw new CheckpointError('a rank was lost')
+        const passing = whole.clone()
+        yield await Promise.resolve({ [name]: passing })
+        passing.dispose()
+      }
+    }
+    await saveInParts(realStorage, dir, { step: 7, meta: null, parts: parts() })
+    await expect(saveInParts(realStorage, dir, { step: 8, meta: null, parts: parts(2) })).rejects.toThrow(/was lost/)
+    expect(readdirSync(dir)).toEqual(['step-00000007'])
+    using loaded = (await loadLatest(realStorage, dir, { onRefused: never }))!
+    expect([...loaded.entries.keys()].sort()).toEqual(Object.keys(tensors).sort())
+    for (const [name, expected] of Object.entries(tensors))
+      expect(loaded.tensor(name).toArray()).toEqual(expected.toArray())
   })
 
   test('is a safetensors file that any reader opens', async () => {

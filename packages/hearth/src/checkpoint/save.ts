@@ -10,6 +10,7 @@ import type { CheckpointName } from './folder.js'
 import { BLOCK_BYTES, FORMAT, MANIFEST_FILE, VERSION, formatManifest } from './manifest.js'
 import type { Json, Manifest, ShardRecord } from './manifest.js'
 import { blocksOf, planShards } from './shard.js'
+import type { Shard } from './shard.js'
 import { errorCode } from './storage.js'
 import type { Storage } from './storage.js'
 
@@ -47,21 +48,63 @@ export interface SavedCheckpoint extends CheckpointName {
  * })
  */
 export async function saveCheckpoint(storage: Storage, dir: string, state: CheckpointState): Promise<SavedCheckpoint> {
-  checkStep(state.step)
   const { shardBytes = Infinity, blockBytes = BLOCK_BYTES } = state
   const shards = planShards(state.tensors, shardBytes)
-  const size = Object.values(state.tensors).reduce((total, tensor) => total + tensor.nbytes, 0)
+  const size = bytesOf(state.tensors)
+  return await save(storage, dir, { ...state, blockBytes, size }, async (partial) => {
+    const records: ShardRecord[] = []
+    for (const shard of shards) records.push(await writeShard(storage, partial, shard, blockBytes))
+    return records
+  })
+}
+
+/** A state that is never there as a whole. */
+export interface PartedState extends Omit<CheckpointState, 'tensors' | 'shardBytes'> {
+  /** Each becomes a file; its tensors may go when the next one is asked for. */
+  parts: AsyncIterable<Readonly<Record<string, Tensor>>>
+}
+
+/** As saveCheckpoint(), of a state that comes part by part: the memory of one part is enough to save all of it. */
+export async function saveInParts(storage: Storage, dir: string, state: PartedState): Promise<SavedCheckpoint> {
+  const { blockBytes = BLOCK_BYTES } = state
+  const known = { ...state, blockBytes, size: 0 }
+  return await save(storage, dir, known, async (partial) => {
+    const records: ShardRecord[] = []
+    for await (const tensors of state.parts) {
+      const [{ tensors: inOrder }] = planShards(tensors, Infinity) as [Shard]
+      const shard = { file: `state-${String(records.length + 1).padStart(5, '0')}.safetensors`, tensors: inOrder }
+      records.push(await writeShard(storage, partial, shard, blockBytes))
+      known.size += bytesOf(tensors)
+    }
+    return records
+  })
+}
+
+const bytesOf = (tensors: Readonly<Record<string, Tensor>>) =>
+  Object.values(tensors).reduce((total, tensor) => total + tensor.nbytes, 0)
+
+async function writeShard(storage: Storage, partial: string, shard: Shard, blockBytes: number): Promise<ShardRecord> {
+  const file = await writeDurably(storage, join(partial, shard.file), () => blocksOf(shard, blockBytes))
+  return { file: shard.file, ...file }
+}
+
+type Known = Omit<CheckpointState, 'tensors'> & { blockBytes: number; size: number }
+
+/** The sequence around the files of a checkpoint; see saveCheckpoint(). */
+async function save(
+  storage: Storage,
+  dir: string,
+  state: Known,
+  writeShards: (partial: string) => Promise<ShardRecord[]>,
+): Promise<SavedCheckpoint> {
+  checkStep(state.step)
   try {
     await makeDurableFolder(storage, dir)
     await removeLeftovers(storage, dir)
     const name = await freeName(storage, dir, state.step)
     const written = await writePartial(storage, partialOf(name.path), async (partial) => {
-      const records: ShardRecord[] = []
-      for (const shard of shards) {
-        const file = await writeDurably(storage, join(partial, shard.file), () => blocksOf(shard, blockBytes))
-        records.push({ file: shard.file, ...file })
-      }
-      const hash = await writeManifest(storage, partial, { ...state, blockBytes }, records)
+      const records = await writeShards(partial)
+      const hash = await writeManifest(storage, partial, state, records)
       await storage.fsyncFolder(partial)
       await storage.rename(partial, name.path)
       return { hash, bytes: records.reduce((total, { bytes }) => total + bytes, 0) }
@@ -70,7 +113,7 @@ export async function saveCheckpoint(storage: Storage, dir: string, state: Check
     await storage.fsyncFolder(dir)
     return { ...name, ...written }
   } catch (error) {
-    throw explain(error, dir, state.step, size)
+    throw explain(error, dir, state.step, state.size)
   }
 }
 
@@ -94,7 +137,7 @@ async function writePartial<T>(storage: Storage, partial: string, write: (path: 
 async function writeManifest(
   storage: Storage,
   partial: string,
-  { step, parent = null, meta, blockBytes }: CheckpointState & { blockBytes: number },
+  { step, parent = null, meta, blockBytes }: Known,
   shards: readonly ShardRecord[],
 ): Promise<string> {
   const manifest: Manifest = {

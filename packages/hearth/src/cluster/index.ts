@@ -5,4 +5,6 @@ export { type FromWorker, type InjectedFault, type ToWorker } from './messages.j
 export { Pace, type SlowWorker } from './pace.js'
 export { CrewError, Supervisor, type CrewEvent, type SupervisorOptions } from './supervisor.js'
 export { serveTasks, type TaskHandlers } from './task-process.js'
+export { RankGroup, type RankGroupOptions } from './sharding/rank-group.js'
+export { serveRank, type RankHandlers } from './sharding/serve-rank.js'
 export * from './membership/index.js'

@@ -9,10 +9,11 @@ import type { Run } from './run-folder.js'
 import type { RunOptions } from './run.js'
 import { checkModel } from './run-model.js'
 import { partsOf } from './shares.js'
+import { checkSharding } from './sharded/stages.js'
 import { checkTextSources } from './text-data.js'
 
-/** Workers as they are asked for. */
-export type Crew = Pick<RunOptions, 'workers' | 'minWorkers' | 'replaceSlow'>
+/** Who shares the work of a run, as it is asked for: worker processes, or ranks, or nobody. */
+export type Crew = Pick<RunOptions, 'workers' | 'minWorkers' | 'replaceSlow' | 'ranks'>
 
 /** Every mistake that can be seen before work starts, together. */
 export function findMistakes(config: RunConfig, crew: Crew): Promise<void> {
@@ -22,7 +23,7 @@ export function findMistakes(config: RunConfig, crew: Crew): Promise<void> {
     () => checkDevice(config),
     () => optimizerOf(config, 'float32'),
     () => scheduleOf(config),
-    () => checkWorkers(config, crew),
+    () => checkCrew(config, crew),
     () => checkPlaces(config),
   ])
 }
@@ -50,8 +51,19 @@ export async function keepData(run: Run<RunConfig>, hash: string): Promise<void>
   run.change({ data: hash })
 }
 
-/** @throws ConfigError when that many workers cannot share a step of this run */
-export function checkWorkers({ slots, device }: RunConfig, { workers, minWorkers, replaceSlow }: Crew): void {
+/** @throws ConfigError when they cannot share a step of this run */
+export function checkCrew(config: RunConfig, crew: Crew): void {
+  const { workers, ranks } = crew
+  if (workers !== undefined && ranks !== undefined) {
+    const message = 'a run has either workers, which share one memory, or ranks, which have shards in their own'
+    throw new ConfigError('ranks', [{ path: 'ranks', message }])
+  }
+  const { name: optimizer, moments } = config.optimizer
+  if (ranks) checkSharding({ ...ranks, slots: config.slots, optimizer, moments, device: config.device })
+  checkWorkers(config, crew)
+}
+
+function checkWorkers({ slots, device }: RunConfig, { workers, minWorkers, replaceSlow }: Crew): void {
   const refuse = (path: string, message: string) => new ConfigError('workers', [{ path, message }])
   if (workers === undefined) {
     if (minWorkers !== undefined || replaceSlow) throw refuse('workers', 'a run without workers has none to replace')

@@ -40,19 +40,20 @@ export function initialModel(config: RunConfig, tokenizer: Tokenizer): LanguageM
   const { folder } = config.model
   const model =
     folder === undefined ? createModel(shapeOf(config, tokenizer), { seed: config.seed }) : loadedModel(folder)
-  const { vocabularySize } = model.family.shape(model.config)
-  if (vocabularySize < tokenizer.vocabSize)
-    throw new ConfigError('model', [
-      {
-        path: 'model',
-        message: `has a vocabulary of ${vocabularySize}, the tokenizer has ${tokenizer.vocabSize} tokens`,
-      },
-    ])
+  checkVocabulary(model, tokenizer)
   return model
 }
 
+/** @throws ConfigError when the model is too small for the tokenizer's vocabulary */
+export function checkVocabulary({ family, config }: Preset, tokenizer: Tokenizer): void {
+  const { vocabularySize } = family.shape(config)
+  if (vocabularySize >= tokenizer.vocabSize) return
+  const message = `has a vocabulary of ${vocabularySize}, the tokenizer has ${tokenizer.vocabSize} tokens`
+  throw new ConfigError('model', [{ path: 'model', message }])
+}
+
 /** Family and shape of a run's model. */
-function shapeOf(config: RunConfig, tokenizer: Tokenizer): Preset {
+export function shapeOf(config: RunConfig, tokenizer: Tokenizer): Preset {
   // Weights are mapped, not read: a folder is looked at in milliseconds.
   if (config.model.folder !== undefined) return loadModel(config.model.folder)
   const { bos_token_id = tokenizer.beginOfText ?? tokenizer.endOfText, eos_token_id = tokenizer.endOfText } =

@@ -18,15 +18,15 @@ import { hooksOf, type Measure, type Open } from './run-hooks.js'
 import type { Report, RunResult } from './run-events.js'
 import { createRun, openRun, readRun, runPaths, type Run, type RunRecord } from './run-folder.js'
 import { saveAtLast } from './last-save.js'
-import { checkDevice, checkWorkers, findMistakes, keepData } from './check-run.js'
+import { checkCrew, checkDevice, findMistakes, keepData } from './check-run.js'
 import { scheduleOf } from './optimizer.js'
-import { Session } from './session.js'
 import { explained } from './system-errors.js'
+import { leftStep, type RankOptions } from './sharded/shard-folder.js'
+import type { ShardedSessionOptions } from './sharded/sharded-session.js'
 import type { SupervisedOptions } from './supervised-options.js'
-import { SupervisedSession } from './supervised-session.js'
 import type { Engine } from './engine.js'
+import { openEngine } from './open-engine.js'
 import { prepareText } from './text-data.js'
-import { findStateFolder } from './state-folder.js'
 import { leftState } from './supervised-state.js'
 import type { Step } from './trainer.js'
 
@@ -52,6 +52,10 @@ export interface RunOptions {
   replaceSlow?: boolean
   /** For drills alone: see SupervisedOptions. */
   drill?: Pick<SupervisedOptions, 'onCrew' | 'patience' | 'poison'>
+  /** Processes with memory of their own that share weights, gradients and optimizer state; see sharded/stages.ts. */
+  ranks?: RankOptions
+  /** For drills of ranks alone. */
+  rankDrill?: Pick<ShardedSessionOptions, 'onRanks' | 'patience'>
 }
 
 /** The dtype of a run's arithmetic: `auto` is bf16 where the processor or GPU multiplies it in hardware. */
@@ -96,7 +100,7 @@ export async function resumeRun(dir: string, { change, ...options }: ResumeOptio
     const config = resolveConfig(record.config, where)
     changesOf(record, where)
     checkDevice(config)
-    checkWorkers(config, options)
+    checkCrew(config, options)
     const made = change && changeConfig(record.config, change(record.config), { step, where: `changes of ${dir}` })
     checkApart(made?.config ?? config, dir)
     return made
@@ -115,7 +119,8 @@ export async function resumeRun(dir: string, { change, ...options }: ResumeOptio
 /** By the newest checkpoint, or by the state that killed workers left, if that is ahead. */
 async function stepsDone(folder: string): Promise<number> {
   const saved = (await listCheckpoints(realStorage, runPaths(folder).checkpoints))[0]?.step ?? 0
-  return Math.max(saved, leftState(folder, readRun(folder))?.step ?? 0)
+  const record = readRun<RunConfig>(folder)
+  return Math.max(saved, leftState(folder, record)?.step ?? 0, leftStep(folder, record) ?? 0)
 }
 
 function applyChange(run: Run<RunConfig>, { config, change }: ChangedConfig, report?: Report): void {
@@ -142,7 +147,7 @@ async function train(run: Run<RunConfig>, options: RunOptions): Promise<RunResul
   await keepData(run, data.hash)
   report({ kind: 'phase', phase: 'model' })
   const dtype = computeDtype(config)
-  const engine = await openEngine({ run, data, dtype, report, ...crewOf(options) }, options.workers)
+  const engine = await openEngine({ run, data, dtype, report }, options)
   try {
     const result = await trainWith(engine, { ...options, report, run, engine, tokenizer: data.tokenizer }, dtype)
     await copies.finish(signal)
@@ -151,22 +156,6 @@ async function train(run: Run<RunConfig>, options: RunOptions): Promise<RunResul
     await engine.close()
     await copies.close()
   }
-}
-
-/** What of the options is for the supervisor. */
-const crewOf = ({ drill, minWorkers, replaceSlow = false }: RunOptions) => ({
-  ...drill,
-  ...(minWorkers !== undefined && { minWorkers }),
-  replaceSlow,
-})
-
-/** Workers under a supervisor when a number of them is given, or some left a state that is ahead; else this process. */
-async function openEngine(options: Omit<SupervisedOptions, 'workers'>, asked: number | undefined): Promise<Engine> {
-  const workers = asked ?? (findStateFolder(options.run.folder) === undefined ? undefined : 1)
-  if (workers !== undefined) return await SupervisedSession.open({ ...options, workers })
-  const session = new Session(options.run, options.data, options.dtype, options.report, options.poison)
-  await session.restore()
-  return session
 }
 
 async function trainWith(engine: Engine, open: Omit<Open, 'log'>, dtype: DType): Promise<RunResult> {

@@ -18,9 +18,12 @@ function sharedFolder(runFolder: string): string {
   return join(process.env.HEARTH_STATE ?? SHARED_MEMORY, `hearth-${userInfo().uid}-${name}`)
 }
 
+/** Where a state of this run may be. */
+export const stateFolders = (runFolder: string): string[] => [sharedFolder(runFolder), join(runFolder, 'state')]
+
 /** The folder that holds the state which workers of this run left, if any. */
 export function findStateFolder(runFolder: string): string | undefined {
-  return [sharedFolder(runFolder), join(runFolder, 'state')].find((folder) => existsSync(join(folder, 'state')))
+  return stateFolders(runFolder).find((folder) => existsSync(join(folder, 'state')))
 }
 
 /**
@@ -58,8 +61,7 @@ function removeOrphans(): void {
 
 /** What is left of a run's state goes; a durable checkpoint has it by then. */
 export function removeStateFolder(runFolder: string): void {
-  for (const folder of [sharedFolder(runFolder), join(runFolder, 'state')])
-    rmSync(folder, { recursive: true, force: true })
+  for (const folder of stateFolders(runFolder)) rmSync(folder, { recursive: true, force: true })
 }
 
 function hasRoom(folder: string, bytes: number): boolean {

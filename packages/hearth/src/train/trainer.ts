@@ -43,8 +43,6 @@ export interface Step {
   size: number
   /** With attempts that did not count. */
   seconds: number
-  /** Over ranks alone, which have no judge: the gradient was not finite, and the weights were left as they are. */
-  skipped?: true
 }
 
 /** Everything a run needs to go on with the same bits. */

@@ -34,10 +34,10 @@ export interface ShardStateOptions {
   offload: Offload
 }
 
-/** What was true one commit ago, and whatever else belongs to the newest. */
+/** What a commit says besides its step: also all of the one before, to which a rank may have to go back. */
 interface Meta {
-  previous?: { step: number; bank: number }
-  result?: Json
+  own: Json
+  previous?: { step: number; bank: number; own: Json }
 }
 
 const BANKS = 2
@@ -91,11 +91,6 @@ export class ShardState {
     return this.#file.committed
   }
 
-  /** What was committed with the newest step. */
-  get result(): Json | undefined {
-    return (this.committed?.meta as Meta | undefined)?.result
-  }
-
   /** The pieces of a unit that this shard has. */
   piecesOf(unit: Unit): readonly Piece[] {
     return unit.shards[this.shard]!
@@ -106,18 +101,22 @@ export class ShardState {
     return this.#mapped((file) => use(this.#tensors(file, unit, this.#bank)))
   }
 
+  /** A unit's tensors in the committed bank, over the file's own memory: the caller disposes of them. */
+  view(unit: Unit): ShardTensors {
+    return this.#tensors(this.#file, unit, this.#bank)
+  }
+
   /** Writes a unit's tensors of the next step from those of the committed one. */
   update(unit: Unit, write: (from: ShardTensors, into: ShardTensors) => void): void {
     const bank = this.#bank
     this.#mapped((file) => write(this.#tensors(file, unit, bank), this.#tensors(file, unit, 1 - bank)))
   }
 
-  /** Publishes the next step: what update() wrote, or, where nothing was to change, the state as it is. */
-  commit(step: number, { changed, result }: { changed: boolean; result?: Json }): void {
-    const before = this.committed!
-    const bank = changed ? 1 - before.bank : before.bank
-    const meta = { previous: { step: before.step, bank: before.bank }, ...(result !== undefined && { result }) }
-    this.#file.commit(step, bank, meta)
+  /** Publishes what update() wrote. */
+  commit(step: number, own: Json): void {
+    const { step: before, bank, meta } = this.committed!
+    const previous = { step: before, bank, own: (meta as unknown as Meta).own }
+    this.#file.commit(step, 1 - bank, { own, previous })
   }
 
   /**
@@ -125,21 +124,22 @@ export class ShardState {
    * @throws CheckpointError when it is not the one before
    */
   goBackTo(step: number): void {
-    const { previous } = this.committed!.meta as Meta
+    const { previous } = this.committed!.meta as unknown as Meta
     if (this.committed!.step === step) return
     if (previous?.step !== step)
       throw new CheckpointError(
         `the shard of rank ${this.shard} is at step ${this.committed!.step}, the others go on from step ${step}`,
         { remedy: 'resume the run from its last checkpoint' },
       )
-    this.#file.commit(previous.step, previous.bank, {})
+    this.#file.commit(previous.step, previous.bank, { own: previous.own })
   }
 
   /**
    * Begins with the values of a whole state, of which it takes its pieces one by one.
+   * @param own committed with it
    * @param source a whole tensor by its name in checkpoints, `weights.<path>` or `optimizer.<kind>.<path>`; undefined leaves zeros
    */
-  fill(step: number, source: (name: string) => Tensor | undefined): void {
+  fill(step: number, own: Json, source: (name: string) => Tensor | undefined): void {
     for (const unit of unitsOf(this.layout))
       for (const piece of this.piecesOf(unit)) {
         const moments = this.#moments.get(unit)!.filter((name) => pathOf(name) === piece.path)
@@ -152,7 +152,7 @@ export class ShardState {
           }),
         )
       }
-    this.#file.commit(step, 0, {})
+    this.#file.commit(step, 0, { own })
   }
 
   /** Bytes of the two banks. */
@@ -207,4 +207,11 @@ function describeShard({ layout, shard, optimizer }: ShardStateOptions & { optim
         described.push({ name, dtype: 'float32', shape })
     })
   return described
+}
+
+/** What was committed with a step that is the newest, or the one before it; undefined where it is neither. */
+export function committedWith({ step, meta }: Committed, wanted: number): { own: Json } | undefined {
+  const { own, previous } = meta as unknown as Meta
+  if (step === wanted) return { own }
+  return previous?.step === wanted ? { own: previous.own } : undefined
 }

@@ -4,8 +4,11 @@
 // Not here: the schedule within a slot (block-pass.ts), what travels how (exchange.ts), processes (hearth/cluster).
 import { empty, scope, tensor, type ProcessGroup, type Tensor } from '@hearth/torch'
 import { clipScale, NORM_CHUNK, normOf, squaredNorms, type Optimizer, type Schedule } from '../../optim/index.js'
+import type { Json } from '../../checkpoint/index.js'
 import { hearEvents } from '../event-loop.js'
 import { SlotSum, type Named } from '../gradients.js'
+import { Judge, TrainingError } from '../judge.js'
+import { judgedSteps, type Attempt, type JudgedSteps } from '../judged-steps.js'
 import { runSlot, runSlots, type SlotOptions } from '../slots.js'
 import type { Step } from '../trainer.js'
 import { Leaves } from './block-pass.js'
@@ -28,6 +31,12 @@ export interface ShardedTrainerOptions<Batch> extends SlotOptions<unknown, Batch
   clip: number
 }
 
+/** An attempt at a step whose update and commit are this rank's. */
+export interface RankAttempt extends Omit<Attempt, 'commit'> {
+  /** @param meta committed with it, for whoever goes on from there */
+  commit(meta: Json): void
+}
+
 /** What slots of this rank come to: the summed gradients of its shard, by unit, and the losses in the order of its slots. */
 export interface RankGradients {
   shards: ReadonlyMap<Unit, Tensor>
@@ -47,6 +56,7 @@ export class ShardedTrainer<Batch> {
   readonly #options: ShardedTrainerOptions<Batch>
   readonly #exchange: Exchange
   readonly #slots: readonly number[]
+  #judge: Judge | undefined
 
   constructor(options: ShardedTrainerOptions<Batch>) {
     const { group, state, dtype, sharding, slots } = options
@@ -73,36 +83,50 @@ export class ShardedTrainer<Batch> {
     return common
   }
 
-  /** Does steps until `last` of them are done; stop by leaving the loop. */
-  async *steps(last: number): AsyncGenerator<Step, void, void> {
-    while (this.step < last) yield await this.nextStep()
+  /**
+   * Does steps until `last` of them are done; stop by leaving the loop. Each rank judges for itself: what they judge, and
+   * so what they do, is the same.
+   * @throws TrainingError where the judge would go back; CommError when another rank is lost: see agree()
+   */
+  steps(last: number): AsyncGenerator<Step, void, void> {
+    const stepOf = () => this.step
+    const judge = (this.#judge ??= new Judge())
+    const run: JudgedSteps = {
+      judge,
+      get step() {
+        return stepOf()
+      },
+      attempt: async (step, batch) => {
+        const attempt = await this.attempt(step, batch)
+        return { ...attempt, commit: () => attempt.commit(judge.state) }
+      },
+      onRefusal: () => undefined,
+      prepare: () => undefined,
+      keepJudgement: () => undefined,
+      rewind: ({ reason }) => Promise.reject(new TrainingError(`training cannot go on: ${reason}`)),
+    }
+    return judgedSteps(run, last)
   }
 
-  /** @throws CommError when another rank is lost: then the step was not done, or not everywhere; see agree() */
-  async nextStep(): Promise<Step> {
-    const started = performance.now()
+  /**
+   * Computes the gradient of a batch for the next step, which is the same at every rank when it is committed by all.
+   * @throws CommError when another rank is lost
+   */
+  async attempt(step: number, batch: number): Promise<RankAttempt> {
     const { schedule, state, sharding, slots } = this.#options
-    const { step } = this
     const learningRate = schedule(step)
-    const own = reducesEachSlot(sharding) ? await this.#inRounds() : await this.#atOnce()
-    try {
-      const { losses, size, gradientNorm } = await this.#together(own)
-      const skipped = !Number.isFinite(gradientNorm)
-      if (!skipped) this.#update(own.shards, { step, learningRate, gradientNorm })
-      const loss = losses.reduce((sum, each) => sum + each, 0) / slots
-      const seconds = (performance.now() - started) / 1000
-      const numbers = { number: step + 1, batch: step, loss, learningRate, gradientNorm, size, seconds }
-      const done: Step = skipped ? { ...numbers, skipped } : numbers
-      state.commit(step + 1, { changed: !skipped, result: asJson(done) })
-      return done
-    } finally {
+    const own = reducesEachSlot(sharding) ? await this.#inRounds(batch) : await this.#atOnce(batch)
+    const drop = () => {
       for (const shard of own.shards.values()) shard.dispose()
     }
-  }
-
-  /** The step that was committed last, as nextStep() gave it; undefined when this is where the state began. */
-  get lastStep(): Step | undefined {
-    return fromJson(this.#options.state.result)
+    const { losses, size, gradientNorm } = await this.#together(own)
+    const commit = (meta: Json) => {
+      this.#update(own.shards, { step, learningRate, gradientNorm })
+      state.commit(step + 1, meta)
+      drop()
+    }
+    const loss = losses.reduce((sum, each) => sum + each, 0) / slots
+    return { loss, learningRate, gradientNorm, size, commit, drop }
   }
 
   /**
@@ -124,12 +148,12 @@ export class ShardedTrainer<Batch> {
   }
 
   /** Each rank sums its own slots over whole gradients; then all ranks together, unit by unit. */
-  async #atOnce(): Promise<RankGradients> {
+  async #atOnce(batch: number): Promise<RankGradients> {
     const { state, tree } = this.#options
     const units = unitsOf(state.layout)
     const weights: Named = {}
     for (const unit of units) Object.assign(weights, await this.#exchange.gather(unit))
-    const run = (slot: number) => runSlot(this.#options, tree, weights, this.step, slot)
+    const run = (slot: number) => runSlot(this.#options, tree, weights, batch, slot)
     const { gradients, losses, size } = await runSlots(this.#slots, run, hearEvents)
     Object.values(weights).forEach((weight) => weight.dispose())
     const shards = new Map<Unit, Tensor>()
@@ -138,7 +162,7 @@ export class ShardedTrainer<Batch> {
   }
 
   /** All ranks sum after each slot, block by block: no whole gradient is ever there. */
-  async #inRounds(): Promise<RankGradients> {
+  async #inRounds(batch: number): Promise<RankGradients> {
     const { state, sharding, tree } = this.#options
     const rounds = new Rounds({
       exchange: this.#exchange,
@@ -150,7 +174,7 @@ export class ShardedTrainer<Batch> {
     const losses: number[] = []
     let size = 0
     for (const slot of this.#slots) {
-      const done = await rounds.run(this.#options, this.step, slot, (unit, shard) => sums.get(unit)!.add({ shard }))
+      const done = await rounds.run(this.#options, batch, slot, (unit, shard) => sums.get(unit)!.add({ shard }))
       losses.push(done.loss)
       size += done.size
       await hearEvents()
@@ -231,13 +255,4 @@ export class ShardedTrainer<Batch> {
     all.forEach((each) => each.dispose())
     return numbers
   }
-}
-
-/** JSON has no NaN and no infinity. */
-const asJson = (step: Step) => ({ ...step, loss: String(step.loss), gradientNorm: String(step.gradientNorm) })
-
-function fromJson(result: unknown): Step | undefined {
-  if (result === undefined) return undefined
-  const step = result as ReturnType<typeof asJson>
-  return { ...step, loss: Number(step.loss), gradientNorm: Number(step.gradientNorm) }
 }

@@ -42,9 +42,11 @@ export function shardingIssues(options: {
   ranks: number
   slots: number
   optimizer: string
+  /** How the optimizer keeps its moments. */
+  moments?: string | undefined
   device: string
 }): ConfigIssue[] {
-  const { sharding, ranks, slots, optimizer, device } = options
+  const { sharding, ranks, slots, optimizer, moments, device } = options
   const issues: ConfigIssue[] = []
   if (!fits(sharding, slots, ranks)) {
     const fitting = Array.from({ length: slots }, (_, i) => i + 1).filter((count) => fits(sharding, slots, count))
@@ -56,6 +58,8 @@ export function shardingIssues(options: {
       path: 'optimizer.name',
       message: 'muon needs whole matrices, and a shard has parts of them: use sharding replicate, or adamw',
     })
+  if (moments === '8bit')
+    issues.push({ path: 'optimizer.moments', message: '8bit has no shards yet: leave it out, or train without ranks' })
   if (device !== 'cpu')
     issues.push({ path: 'device', message: `ranks compute on the cpu: there are no collectives for ${device} yet` })
   return issues
