@@ -1,7 +1,7 @@
 // What stands behind a path: a safetensors file, a checkpoint, a run or a Hugging Face folder, as facts and tensors.
-import { readSafetensors, type SafetensorsEntry } from '@hearth/torch'
+import { dtypeBytes, readSafetensors, type SafetensorsEntry } from '@hearth/torch'
 import { listCheckpoints, loadCheckpoint, realStorage } from 'hearth/checkpoint'
-import { loadModel } from 'hearth/formats'
+import { openModelSource, readGguf, readPytorch } from 'hearth/formats'
 import { readLastMetrics, readRun, resolveConfig, runPaths } from 'hearth/train'
 import { existsSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
@@ -17,7 +17,7 @@ export interface TensorFacts {
 }
 
 export interface Inspection {
-  kind: 'safetensors file' | 'checkpoint' | 'run' | 'model'
+  kind: 'safetensors file' | 'GGUF file' | 'PyTorch file' | 'checkpoint' | 'run' | 'model'
   path: string
   facts: Record<string, unknown>
   tensors: TensorFacts[]
@@ -34,11 +34,11 @@ export async function inspectTarget(word: string): Promise<Inspection> {
   if (existsSync(join(word, 'manifest.json')) && !existsSync(join(word, 'config.json'))) return inspectCheckpoint(word)
   if (
     !statSync(word).isDirectory() ||
-    !['config.json', 'model.safetensors'].some((name) => existsSync(join(word, name)))
+    !['config.json', 'model.safetensors', 'pytorch_model.bin'].some((name) => existsSync(join(word, name)))
   )
     throw new CommandError(
       `${word} is no model, run or checkpoint`,
-      'give a Hugging Face folder, a .safetensors file, a run (hearth runs lists them) or one of its checkpoints',
+      'give a Hugging Face folder, a .safetensors, .gguf or .bin file, a run (hearth runs lists them) or one of its checkpoints',
     )
   return inspectModel(word)
 }
@@ -47,6 +47,8 @@ const factsOf = (entries: ReadonlyMap<string, SafetensorsEntry>): TensorFacts[] 
   [...entries].map(([name, { shape, dtype, nbytes }]) => ({ name, shape, dtype, bytes: nbytes }))
 
 function inspectFile(path: string): Inspection {
+  if (path.endsWith('.gguf')) return inspectGguf(path)
+  if (/\.(bin|pt|pth|ckpt)$/.test(path)) return inspectPytorch(path)
   using file = readSafetensors(path)
   return {
     kind: 'safetensors file',
@@ -54,6 +56,31 @@ function inspectFile(path: string): Inspection {
     facts: { bytes: statSync(path).size, ...file.metadata },
     tensors: factsOf(file.entries),
   }
+}
+
+function inspectGguf(path: string): Inspection {
+  using file = readGguf(path)
+  const metadata: Record<string, unknown> = {}
+  for (const [key, value] of file.metadata)
+    metadata[key] = typeof value === 'object' ? `${value.length} ${value.of}s` : value
+  return {
+    kind: 'GGUF file',
+    path,
+    facts: { bytes: statSync(path).size, version: file.version, ...metadata },
+    tensors: [...file.entries].map(([name, { shape, type, nbytes }]) => ({ name, shape, dtype: type, bytes: nbytes })),
+  }
+}
+
+function inspectPytorch(path: string): Inspection {
+  using file = readPytorch(path)
+  const bytes = (shape: readonly number[], width: number) => shape.reduce((product, size) => product * size, width)
+  const tensors = [...file.entries].map(([name, { shape, dtype }]) => ({
+    name,
+    shape,
+    dtype,
+    bytes: bytes(shape, dtypeBytes(dtype)),
+  }))
+  return { kind: 'PyTorch file', path, facts: { bytes: statSync(path).size }, tensors }
 }
 
 async function inspectCheckpoint(path: string): Promise<Inspection> {
@@ -91,7 +118,9 @@ async function inspectRun(path: string): Promise<Inspection> {
 }
 
 function inspectModel(path: string): Inspection {
-  const { family, config } = loadModel(path)
+  const source = openModelSource(path)
+  const { family, config } = source
+  source.close()
   const tensors = weightFilesOf(path).flatMap((file) => inspectFile(join(path, file)).tensors)
   return {
     kind: 'model',
@@ -106,5 +135,5 @@ const weightFilesOf = (folder: string): string[] =>
   existsSync(join(folder, 'model.safetensors'))
     ? ['model.safetensors']
     : readdirSync(folder)
-        .filter((name) => /^model-\d+-of-\d+\.safetensors$/.test(name))
+        .filter((name) => /^(model-\d+-of-\d+\.safetensors|pytorch_model(-\d+-of-\d+)?\.bin)$/.test(name))
         .sort()

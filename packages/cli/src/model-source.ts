@@ -1,8 +1,8 @@
-// What a person means by MODEL: a Hugging Face folder; a run, whose finished model is taken, or else its newest
+// What a person means by MODEL: a Hugging Face folder or a GGUF file; a run, whose finished model is taken, or else its newest
 // checkpoint; or one checkpoint of a run.
 import { hasFastBfloat16, type DType } from '@hearth/torch'
 import { Tokenizer } from 'hearth/data'
-import { loadModel } from 'hearth/formats'
+import { loadModel, loadTokenizer } from 'hearth/formats'
 import type { LanguageModel } from 'hearth/models'
 import { existsSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
@@ -35,13 +35,15 @@ export async function openModel(word: string, note: (text: string) => void): Pro
   if (!existsSync(folder))
     throw new CommandError(
       `there is no model folder and no run ${JSON.stringify(word)}`,
-      'give a Hugging Face folder (config.json and safetensors), a run (hearth runs lists them), or one of its checkpoints',
+      'give a Hugging Face folder (config.json and weights), a GGUF file, a run (hearth runs lists them), or one of its checkpoints',
     )
-  if (!statSync(folder).isDirectory())
-    throw new CommandError(`${folder} is a file; expected the folder of a model, a run or one of its checkpoints`)
+  if (!statSync(folder).isDirectory() && !folder.endsWith('.gguf'))
+    throw new CommandError(
+      `${folder} is a file; expected a GGUF file or the folder of a model, a run or one of its checkpoints`,
+    )
   const dtype = computeDtypeOf(folder)
   const model = loadModel(folder, dtype === undefined ? {} : { dtype })
-  const tokenizer = existsSync(join(folder, 'tokenizer.json')) ? await Tokenizer.load(folder) : undefined
+  const tokenizer = await loadTokenizer(folder)
   return { name: folder, model, tokenizer }
 }
 

@@ -10,7 +10,7 @@ export const generate = defineCommand({
     'Writes the text that follows PROMPT to stdout, as it comes. MODEL is a run (its finished model, or else its newest checkpoint), one checkpoint of a run, or a Hugging Face folder. PROMPT - reads stdin; without a prompt the model begins a text of its own.',
   ],
   arguments: {
-    model: { description: 'Hugging Face folder, a run, or a checkpoint of a run', required: true },
+    model: { description: 'Hugging Face folder, GGUF file, a run, or a checkpoint of a run', required: true },
     prompt: { description: 'text to go on from; - for stdin', many: true },
   },
   options: {

@@ -1,5 +1,6 @@
 // Every command, in the order of the help.
 import type { Command } from '../command.js'
+import { convert } from './convert.js'
 import { doctor } from './doctor.js'
 import { drill } from './drill.js'
 import { generate } from './generate.js'
@@ -18,6 +19,7 @@ export const commands: readonly Command[] = [
   generate,
   score,
   tokenize,
+  convert,
   inspect,
   runs,
   doctor,

@@ -11,7 +11,12 @@ export const inspect = defineCommand({
   description: [
     'Prints the family, the sizes and the number of parameters of a model; the step and the state of a checkpoint, whose every byte is verified; the metadata of a safetensors file; and all tensors with their shapes and types.',
   ],
-  arguments: { target: { description: 'Hugging Face folder, .safetensors file, run, or checkpoint', required: true } },
+  arguments: {
+    target: {
+      description: 'Hugging Face folder, .safetensors, .gguf or .bin file, run, or checkpoint',
+      required: true,
+    },
+  },
   options: { json: { kind: 'flag', description: 'print the answer as JSON' } },
   examples: [
     { line: 'hearth inspect models/pythia-160m', does: 'What is this model?' },

@@ -11,7 +11,9 @@ export const score = defineCommand({
     'Prints the loss in nats per token, the perplexity and, for text, the bits per byte. Every token is predicted once, from those before it; a text that is longer than the model’s context is cut into windows of that length, each read on its own. A text begins after the token that begins or ends documents, so that its first token counts too.',
     '--ids takes a JSON file: an array of ids, or an array of such arrays, whose loss is the mean over all their predicted tokens.',
   ],
-  arguments: { model: { description: 'Hugging Face folder, a run, or a checkpoint of a run', required: true } },
+  arguments: {
+    model: { description: 'Hugging Face folder, GGUF file, a run, or a checkpoint of a run', required: true },
+  },
   options: {
     ids: { kind: 'text', value: 'FILE', description: 'JSON file of token ids' },
     text: { kind: 'text', value: 'FILE', description: 'text file' },

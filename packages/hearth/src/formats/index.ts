@@ -1,5 +1,13 @@
 // hearth/formats: models in the files of others.
 export {
+  conversionDtypes,
+  conversionFormats,
+  convertModel,
+  type Conversion,
+  type ConversionFormat,
+  type ConvertOptions,
+} from './convert/index.js'
+export {
   readGguf,
   saveGguf,
   tensorTypes,
