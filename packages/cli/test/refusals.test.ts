@@ -79,7 +79,11 @@ const refused: [what: string, args: string[], says: RegExp][] = [
   ['a single id', ['score', gpt2, '--ids', 'one.json'], /nothing can be predicted with fewer than 2/],
   ['no ids', ['score', gpt2, '--ids', 'none.json'], /nothing can be predicted with fewer than 2/],
   ['a folder of ids', ['score', gpt2, '--ids', 'folder'], /folder is a folder; expected a file/],
-  ['a file as a model', ['generate', 'poem.txt', 'hello'], /poem\.txt is a file; expected the folder of a model/],
+  [
+    'a file as a model',
+    ['generate', 'poem.txt', 'hello'],
+    /poem\.txt is a file; expected a GGUF file or the folder of a model/,
+  ],
   ['a folder with nothing to inspect', ['inspect', 'folder'], /folder is no model, run or checkpoint\n +remedy: /],
   ['a file in place of the runs', ['runs', '--runs', 'poem.txt'], /poem\.txt: is not a folder/],
   [
