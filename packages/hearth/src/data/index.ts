@@ -1,7 +1,7 @@
 /**
  * hearth/data: from text on disk to batches of ids. Tokenizers, documents, token shards, loaders with an exact position.
  */
-export { ChatTemplate, chatTemplateNames, type Message } from './chat-template.js'
+export { ChatTemplate, chatTemplateNames, type Message, type RenderOptions } from './chat-template.js'
 export { hashCounters, philox, uniform } from './counter-random.js'
 export { checkDocuments, readDocuments } from './documents/read.js'
 export type { Document, ReadOptions } from './documents/read.js'

@@ -9,6 +9,7 @@ import { DataError, FormatError, replaceFile } from '@hearth/torch'
 import { IdList } from './bpe.js'
 import { BpeCodec } from './bpe-codec.js'
 import { bpeKind } from './bpe-kinds.js'
+import { chatTemplateField, chatTemplateFiles, chatTemplatesOf, type ChatTemplates } from './chat-template-files.js'
 import type { Codec, StreamDecoder } from './codec.js'
 import { isObject, parseDefinition } from './definition.js'
 import type { Json, TokenizerDefinition } from './definition.js'
@@ -51,7 +52,9 @@ export class Tokenizer {
   readonly endOfText: number | undefined
   /** The configured `bos_token`. */
   readonly beginOfText: number | undefined
-  /** The Jinja template of a conversation, where tokenizer_config.json has one. */
+  /** Jinja templates of a conversation by name, where tokenizer_config.json or files beside it have some. */
+  readonly chatTemplates: ChatTemplates
+  /** The one that is meant when none is named. */
   readonly chatTemplate: string | undefined
   /** SHA-256 of tokenizer.json without its formatting: equal hashes encode alike. */
   readonly hash: string
@@ -75,12 +78,13 @@ export class Tokenizer {
     const names = [configuredToken(config.eos_token), ...endOfTextNames]
     this.endOfText = names.map((name) => this.tokenId(name)).find((id) => id !== undefined)
     this.beginOfText = this.tokenId(configuredToken(config.bos_token))
-    this.chatTemplate = typeof config.chat_template === 'string' ? config.chat_template : undefined
+    this.chatTemplates = chatTemplatesOf(config, 'tokenizer_config.json')
+    this.chatTemplate = this.chatTemplates.default
     this.hash = createHash('sha256').update(JSON.stringify(definition.json)).digest('hex')
   }
 
   /**
-   * Reads a tokenizer.json, with the tokenizer_config.json beside it where there is one.
+   * Reads a tokenizer.json, with the tokenizer_config.json and the chat templates beside it where there are any.
    *
    * @param path a Hugging Face folder, or the tokenizer.json itself
    * @throws DataError when there is no such file, FormatError when it is malformed
@@ -101,7 +105,11 @@ export class Tokenizer {
     })
     const configFile = join(file, '..', 'tokenizer_config.json')
     const config = await readFile(configFile, 'utf8').catch(() => undefined)
-    return Tokenizer.fromJson(parseJson(text, file), config === undefined ? {} : parseJson(config, configFile), file)
+    const json = config === undefined ? {} : parseJson(config, configFile)
+    const own = isObject(json) ? json : {}
+    const templates = { ...chatTemplatesOf(own, configFile), ...(await chatTemplateFiles(join(file, '..'))) }
+    const configured = { ...own, chat_template: chatTemplateField(templates) }
+    return Tokenizer.fromJson(parseJson(text, file), configured, file)
   }
 
   /**
