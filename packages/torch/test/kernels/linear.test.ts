@@ -24,8 +24,12 @@ import {
 const linear = hearthOperator('linear')
 const productBy = hearthOperator('product_by')
 
-/** (rows, in, out): smaller than a panel, edges on all sides, several blocks of every dimension. */
+/** (rows, in, out): few rows, which take another way; smaller than a panel, edges on all sides, several blocks of every dimension. */
 const SHAPES = [
+  [1, 40, 130],
+  [3, 77, 65],
+  [5, 9, 3],
+  [7, 600, 5],
   [9, 1, 1],
   [17, 5, 3],
   [8, 64, 48],
@@ -59,15 +63,15 @@ describe.each(KERNEL_DTYPES)('linear in %s', (dtype) => {
     expectLikeFloat64(linear, strided, dtype)
   })
 
-  test('gives the same bits with one thread and with two', () => {
+  test.each([250, 5])('gives the same bits with one thread and with two, of %i rows', (rows) => {
     const threads = numThreads()
     const run = (count: number): number[][] =>
       scope(() => {
         setNumThreads(count)
-        const [x, w, b] = [normal([250, 300], dtype, 1), normal([220, 300], dtype, 2), normal([220], dtype, 3)]
+        const [x, w, b] = [normal([rows, 300], dtype, 1), normal([220, 300], dtype, 2), normal([220], dtype, 3)]
         for (const leaf of [x, w, b]) leaf.setRequiresGrad(true)
         const y = linear(x, w, b, undefined, 'gelu_tanh')
-        backward(y, { gradient: normal([250, 220], dtype, 4) })
+        backward(y, { gradient: normal([rows, 220], dtype, 4) })
         return [y, x.grad!, w.grad!, b.grad!].map((result) => result.detach().to('float32').toArray())
       })
     try {

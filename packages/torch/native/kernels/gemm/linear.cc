@@ -7,6 +7,7 @@
 #include <torch/library.h>
 
 #include "kernels/gemm/choice.h"
+#include "kernels/gemm/few-rows.h"
 #include "kernels/gemm/finish.h"
 #include "kernels/gemm/product.h"
 #include "kernels/operands.h"
@@ -18,11 +19,37 @@ namespace {
 using at::Tensor;
 using TwoTensors = std::tuple<Tensor, Tensor>;
 
-/** Products with fewer rows take longer to pack than to compute. */
-constexpr int64_t kLeastRows = 8;
-
+/** Products with few rows take longer to pack than to compute. */
 const GemmKernel* kernelFor(const Tensor& left, int64_t rows) {
-  return isOurs(left) && rows >= kLeastRows ? chosenKernel(left.scalar_type()) : nullptr;
+  return isOurs(left) && rows > kFewRows ? chosenKernel(left.scalar_type()) : nullptr;
+}
+
+/** Whether the weight can be read where it lies. */
+bool readsInPlace(const Tensor& x, const Tensor& weight, int64_t rows) {
+  return isOurs(x) && rows > 0 && rows <= kFewRows && weight.stride(1) == 1 && chosenKernel(x.scalar_type()) != nullptr;
+}
+
+template <typename T>
+void sumFewRows(const FewRowsTask<T>& task) {
+  if constexpr (std::is_same_v<T, float>) fewRowsTable().float32(task);
+  else fewRowsTable().bfloat16(task);
+}
+
+/** x Wᵀ for x (rows, depth) of at most kFewRows rows, strip of columns by strip. */
+template <typename T>
+void fewRowsProduct(const Tensor& x, const Tensor& weight, const Epilogue<T>& finish) {
+  constexpr int64_t kStrip = 64;
+  const Tensor wide = x.to(at::kFloat).contiguous();
+  const int64_t rows = wide.size(0), depth = wide.size(1), columns = weight.size(0), stride = weight.stride(0);
+  const int64_t grain = std::max<int64_t>(1, kElementwiseGrain / (kStrip * std::max<int64_t>(1, depth)));
+  at::parallel_for(0, (columns + kStrip - 1) / kStrip, grain, [&](int64_t first, int64_t last) {
+    float sums[kFewRows * kStrip];
+    for (int64_t column = first * kStrip; column < std::min(columns, last * kStrip); column += kStrip) {
+      const int64_t count = std::min(kStrip, columns - column);
+      sumFewRows<T>({dataOf<float>(wide), rows, depth, dataOf<T>(weight) + column * stride, stride, count, sums, kStrip});
+      for (int64_t row = 0; row < rows; ++row) finish(row, column, count, sums + row * kStrip);
+    }
+  });
 }
 
 TwoTensors linearForwardCpu(const Tensor& x, const Tensor& weight, const OptionalTensor& bias, const OptionalTensor& residual,
@@ -31,15 +58,18 @@ TwoTensors linearForwardCpu(const Tensor& x, const Tensor& weight, const Optiona
   const LinearActivation chosen = activationNamed(activation);
   const int64_t columns = weight.size(0), rows = weight.size(1) > 0 ? x.numel() / weight.size(1) : 0;
   const GemmKernel* const kernel = kernelFor(x, rows);
-  if (kernel == nullptr) return linearForwardReference(x, weight, bias, residual, activation, keepsBefore);
-  const OperandOf left(asMatrix(x)), right(weight);
+  const bool inPlace = readsInPlace(x, weight, rows);
+  if (kernel == nullptr && !inPlace) return linearForwardReference(x, weight, bias, residual, activation, keepsBefore);
   const Tensor b = bias.has_value() ? bias->contiguous() : Tensor(), r = residual.has_value() ? residual->contiguous() : Tensor();
   const Tensor y = at::empty(shapeOfLinear(x, weight), x.options()), before = keepsBefore ? at::empty_like(y) : at::empty({0}, x.options());
   withElementsOf(x, [&](auto* element) {
     using T = std::remove_pointer_t<decltype(element)>;
     const auto orNull = [](const Tensor& tensor) { return tensor.defined() ? dataOf<T>(tensor) : nullptr; };
     T* const kept = keepsBefore ? dataOf<T>(before) : nullptr;
-    product(*kernel, left.operand, right.operand, Epilogue<T>{orNull(b), orNull(r), kept, dataOf<T>(y), columns, chosen});
+    const Epilogue<T> finish{orNull(b), orNull(r), kept, dataOf<T>(y), columns, chosen};
+    if (inPlace) return fewRowsProduct<T>(asMatrix(x), weight, finish);
+    const OperandOf left(asMatrix(x)), right(weight);
+    product(*kernel, left.operand, right.operand, finish);
   });
   return {y, before};
 }
