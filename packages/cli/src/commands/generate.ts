@@ -8,31 +8,29 @@ export const generate = defineCommand({
   summary: 'write text with a model',
   description: [
     'Writes the text that follows PROMPT to stdout, as it comes. MODEL is a run (its finished model, or else its newest checkpoint), one checkpoint of a run, or a Hugging Face folder. PROMPT - reads stdin; without a prompt the model begins a text of its own.',
+    'Settings that are not given are those of the model (generation_config.json), else those named here.',
   ],
   arguments: {
     model: { description: 'Hugging Face folder, GGUF file, a run, or a checkpoint of a run', required: true },
     prompt: { description: 'text to go on from; - for stdin', many: true },
   },
   options: {
-    maxTokens: { kind: 'integer', value: 'N', default: 256, minimum: 1, description: 'tokens to write at most' },
+    maxTokens: { kind: 'integer', value: 'N', minimum: 1, description: 'tokens to write at most; 256' },
     temperature: {
       kind: 'number',
       value: 'T',
-      default: 0.8,
       minimum: 0,
-      description: '0 always takes the likeliest token; higher is bolder',
+      description: '0 always takes the likeliest token; higher is bolder; 0.8',
     },
     topK: {
       kind: 'integer',
       value: 'K',
-      default: 0,
       minimum: 0,
       description: 'only the K likeliest tokens; 0 for all',
     },
     topP: {
       kind: 'number',
       value: 'P',
-      default: 1,
       minimum: 0,
       maximum: 1,
       description: 'only the likeliest tokens that together reach this probability',
@@ -40,7 +38,6 @@ export const generate = defineCommand({
     minP: {
       kind: 'number',
       value: 'P',
-      default: 0,
       minimum: 0,
       maximum: 1,
       description: 'only tokens at least this share as likely as the likeliest',
@@ -48,7 +45,6 @@ export const generate = defineCommand({
     repetitionPenalty: {
       kind: 'number',
       value: 'R',
-      default: 1,
       minimum: 0,
       description: 'above 1, tokens that were there before become less likely',
     },
@@ -70,8 +66,8 @@ export const generate = defineCommand({
     const { model, tokenizer } = await openTextModel(word, terminal.note)
     const abort = new AbortController()
     process.once('SIGINT', () => abort.abort())
-    const { seed, ...rest } = options
-    const settings = { ...rest, ...(seed === undefined ? {} : { seed }), signal: abort.signal }
+    const temperature = options.temperature ?? model.generation?.temperature ?? 0.8
+    const settings = { ...options, temperature, signal: abort.signal }
     const pieces = generateText(model, tokenizer, prompt, settings)
     let text = ''
     let next = await pieces.next()

@@ -40,12 +40,13 @@ export function openModelSource(path: string): ModelSource {
  */
 export function loadModel(path: string, { dtype }: LoadModelOptions = {}): LanguageModel {
   const source = openModelSource(path)
-  const { family, config, tensors, where } = source
+  const { family, config, generation, tensors, where } = source
   // GGUF files keep norms and biases in 32 bits beside matrices in 16, which are not computed with together.
   const dtypes = new Set([...tensors.values()].map((stored) => stored.dtype).filter(isFloating))
   const wanted = dtype ?? (dtypes.size > 1 ? 'float32' : undefined)
   try {
-    return scope(() => ({ family, config, weights: loadWeights(family, config, tensors, { dtype: wanted, where }) }))
+    const weights = scope(() => loadWeights(family, config, tensors, { dtype: wanted, where }))
+    return { family, config, weights, ...(generation === undefined ? {} : { generation }) }
   } finally {
     source.close()
   }

@@ -2,9 +2,11 @@
 // of them read before it is asked for. What loading and converting have in common.
 import { empty, isFloating, scope } from '@hearth/torch'
 import type { Tokenizer } from '../data/index.js'
-import { loadWeights, type Preset, type StoredTensor } from '../models/index.js'
+import { loadWeights, type GenerationDefaults, type Preset, type StoredTensor } from '../models/index.js'
 
 export interface ModelSource extends Preset {
+  /** How its makers mean text to be generated, where its files say so. */
+  generation?: GenerationDefaults | undefined
   /** The folder or file, for messages. */
   where: string
   tensors: ReadonlyMap<string, StoredTensor>

@@ -1,4 +1,6 @@
 // Generation from the recorded models, and its promises about seeds, limits, signals and memory.
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { ConfigError, DataError, memoryStats, noGrad, scope, tensor } from '@hearth/torch'
 import { describe, expect, test } from 'vitest'
 import { recordedModel } from '../../test/recorded-models.js'
@@ -13,6 +15,16 @@ function open(name: string): LanguageModel {
   const model = opened.get(name) ?? recordedModel(familyOf(recordedJson(`models/${name}/config.json`)), name)
   opened.set(name, model)
   return model
+}
+
+setFlagsFromString('--expose-gc')
+const gc = runInNewContext('gc') as () => void
+/** Tensors without a scope are freed by finalizers, which run some turns after a collection. */
+async function collectGarbage(): Promise<void> {
+  for (let turn = 0; turn < 3; turn++) {
+    gc()
+    await new Promise(setImmediate)
+  }
 }
 
 const live = () => ({ tensors: memoryStats().liveTensors, bytes: memoryStats().liveBytes })
@@ -177,6 +189,7 @@ test('200 tokens leave no tensors behind and need none more on the way', async (
   const base = open('llama')
   const model = { ...base, config: base.family.parseConfig(json) }
   await collect(model, [1, 2, 3], { maxTokens: 200 }) // what a model keeps for good: its rotary tables
+  await collectGarbage() // of the tests before
   const before = live()
   const during: number[] = []
   for await (const id of generate(model, [1, 2, 3], { maxTokens: 200, eosId: [], repetitionPenalty: 1.2, topP: 0.9 })) {
@@ -193,4 +206,15 @@ test('a caller who leaves early frees the cache', async () => {
   const before = live()
   for await (const id of generate(model, [1, 2, 3], { eosId: [] })) if (id >= 0) break
   expect(live()).toEqual(before)
+})
+
+test('what the model’s files say holds where the caller says nothing', async () => {
+  const { prompt, tokens } = generationOf('llama')
+  const own = { temperature: 0, maxTokens: 5 }
+  const model = { ...open('llama'), generation: { ...own, endTokens: [tokens[3]!] } }
+  expect((await collect(model, prompt, {})).ids).toEqual(tokens.slice(0, 5))
+  expect((await collect(model, prompt, { maxTokens: 2 })).ids).toEqual(tokens.slice(0, 2))
+  const { ids, ending } = await collect(model, prompt, { eosId: undefined })
+  expect(ids).toEqual(tokens.slice(0, 3))
+  expect(ending.reason).toBe('end')
 })

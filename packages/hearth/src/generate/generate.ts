@@ -34,6 +34,7 @@ const PREFILL_CHUNK = 512
  * Generates tokens one by one; the event loop runs between them. The token at position n of the text (the prompt
  * included) is drawn with a random number that is a function of the seed and n alone.
  * @param promptIds at least one token, and fewer than the model's context holds; generation ends where that is full
+ * @param options what is not given is the model's own (generation_config.json), else GenerationSettings' default
  * @returns yields the ids; the generator's return value says how it ended
  * @throws ConfigError listing every setting that is out of range, DataError for a prompt that cannot be used, both
  * before anything is computed; HearthError when the model's logits are not numbers
@@ -45,7 +46,7 @@ export function generate(
   promptIds: ArrayLike<number>,
   options: GenerateOptions = {},
 ): AsyncGenerator<number, Ending, void> {
-  const settings = resolveSettings(options)
+  const settings = resolveSettings({ ...ownSettings(model), ...withoutMissing(options) })
   const shape = model.family.shape(model.config)
   const prompt = checkIds(promptIds, shape, 'the prompt')
   if (prompt.length >= shape.contextLength)
@@ -146,8 +147,19 @@ export function checkIds(ids: ArrayLike<number>, { vocabularySize }: ModelShape,
   return Int32Array.from(ids)
 }
 
-/** The end-of-text tokens that the model's configuration names. */
-export function endTokensOf({ family, config }: LanguageModel): number[] {
+/** What the model's own files say of how to choose tokens. */
+export function ownSettings({ generation = {} }: LanguageModel): GenerationSettings {
+  const { endTokens: _tokens, ...settings } = generation
+  return settings
+}
+
+/** A setting that is there and undefined is not given. */
+const withoutMissing = (options: GenerateOptions): GenerateOptions =>
+  Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
+
+/** The end-of-text tokens that the model's files name. */
+export function endTokensOf({ family, config, generation }: LanguageModel): number[] {
+  if (generation?.endTokens) return [...generation.endTokens]
   const named = family.toConfig(config).eos_token_id
   return [named].flat().filter((id) => typeof id === 'number')
 }

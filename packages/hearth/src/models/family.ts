@@ -80,9 +80,23 @@ export interface Family<Config = unknown, Weights = unknown> {
   shape(config: Config): ModelShape
 }
 
+/** How a model's makers mean text to be generated with it; the names are those of GenerationSettings (hearth/generate). */
+export interface GenerationDefaults {
+  maxTokens?: number
+  temperature?: number
+  topK?: number
+  topP?: number
+  minP?: number
+  repetitionPenalty?: number
+  /** Tokens that end a text, in place of the configuration's. */
+  endTokens?: readonly number[]
+}
+
 /** A model: plain data and the functions of its family. */
 export interface LanguageModel<Config = unknown, Weights = unknown> {
   family: Family<Config, Weights>
   config: Config
   weights: Weights
+  /** Where its files say so. */
+  generation?: GenerationDefaults | undefined
 }

@@ -147,3 +147,27 @@ describe('turning', () => {
     expect(rotaryTables(rope, 1000, 3, 'bfloat16').sin.toArray()).toEqual(wide)
   })
 })
+
+test('longrope: short factors up to the original length, long ones beyond it, for every table', () => {
+  const scaling = {
+    kind: 'longrope',
+    factor: 4,
+    originalContextLength: 16,
+    shortFactors: [1, 2],
+    longFactors: [5, 10],
+  } as const
+  const rotary: Rotary = { dims: 4, theta: 100, contextLength: 64, scaling }
+  const amplitude = Math.sqrt(1 + Math.log(4) / Math.log(16))
+  expect(rotaryFrequencies(rotary, 16).amplitude).toBeCloseTo(amplitude, 12)
+  const near = (length: number, expected: number[]) =>
+    rotaryFrequencies(rotary, length).frequencies.forEach((f, pair) => expect(f).toBeCloseTo(expected[pair]!, 7))
+  near(16, [1, 0.05])
+  near(17, [0.2, 0.01])
+  const cosOf = (length: number) =>
+    rotaryTables(rotary, 3, length - 3)
+      .cos.select(0, 0)
+      .toArray()
+  expect(cosOf(16)[0]).toBeCloseTo(Math.cos(3) * amplitude, 6)
+  expect(cosOf(40)[0]).toBeCloseTo(Math.cos(0.6) * amplitude, 6)
+  expect(cosOf(8)[0]).toBeCloseTo(Math.cos(3) * amplitude, 6)
+})

@@ -5,6 +5,7 @@ import { ConfigError, FormatError } from '@hearth/torch'
 import { Tokenizer } from '../../data/index.js'
 import { configure, type Preset } from '../../models/index.js'
 import type { ModelSource } from '../source.js'
+import { readGenerationConfig } from './generation-config.js'
 import { openWeightFiles } from './weight-files.js'
 
 /**
@@ -15,10 +16,11 @@ import { openWeightFiles } from './weight-files.js'
 export function openFolder(folder: string): ModelSource {
   const problems: string[] = []
   const configured = readConfig(folder, problems)
+  const generation = readGenerationConfig(folder, problems)
   const files = openWeightFiles(folder, problems)
   if (!(configured instanceof ConfigError) && configured !== undefined && problems.length === 0) {
     const tokenizer = async () => (existsSync(join(folder, 'tokenizer.json')) ? Tokenizer.load(folder) : undefined)
-    return { where: folder, ...configured, ...files, tokenizer }
+    return { where: folder, ...configured, generation, ...files, tokenizer }
   }
   files.close()
   if (configured instanceof ConfigError && problems.length === 0) throw configured

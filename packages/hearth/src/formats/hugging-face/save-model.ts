@@ -7,6 +7,7 @@ import { HearthError, type DType } from '@hearth/torch'
 import type { Tokenizer } from '../../data/index.js'
 import { fileName, type LanguageModel, type Preset } from '../../models/index.js'
 import { flattenTree } from '../../tree/index.js'
+import { GENERATION_FILE, generationConfig } from './generation-config.js'
 import { WEIGHT_FILE } from './weight-files.js'
 import { writeJson, writeWeights, type PlannedWeight } from './write-shards.js'
 
@@ -37,7 +38,7 @@ export async function saveModel(
 /** As saveModel(), of weights that are read as they are written. */
 export async function saveFolder(
   folder: string,
-  model: Preset,
+  model: Preset & Pick<LanguageModel, 'generation'>,
   weights: readonly PlannedWeight[],
   { tokenizer, maxShardBytes }: Omit<SaveModelOptions, 'dtype'>,
 ): Promise<void> {
@@ -66,12 +67,15 @@ function plannedWeights({ family, weights }: LanguageModel, dtype: DType | undef
 }
 
 /** config.json and generation_config.json of a model whose weights are saved in a dtype. */
-export function writeConfigs(folder: string, { family, config }: Preset, dtype: DType): void {
+export function writeConfigs(
+  folder: string,
+  { family, config, generation = {} }: Preset & Pick<LanguageModel, 'generation'>,
+  dtype: DType,
+): void {
   const json = family.toConfig(config)
   // transformers v4 reads torch_dtype, v5 dtype.
   writeJson(join(folder, 'config.json'), { ...json, torch_dtype: dtype, dtype })
-  const { bos_token_id, eos_token_id } = json
-  writeJson(join(folder, 'generation_config.json'), { _from_model_config: true, bos_token_id, eos_token_id })
+  writeJson(join(folder, GENERATION_FILE), generationConfig(generation, json))
 }
 
 /** Puts the written files in place: the whole folder where there was none, else file by file. */
