@@ -1,6 +1,7 @@
 // What a person means by MODEL: a Hugging Face folder or a GGUF file; a run, whose finished model is taken, or else its newest
 // checkpoint; or one checkpoint of a run.
 import { hasFastBfloat16, type DType } from '@hearth/torch'
+import { adapterBase, attachAdapter, isAdapterFolder, loadAdapter } from 'hearth/adapt'
 import { Tokenizer } from 'hearth/data'
 import { loadModel, loadTokenizer } from 'hearth/formats'
 import type { LanguageModel } from 'hearth/models'
@@ -21,12 +22,55 @@ export interface OpenedModel {
 export const finishedModelOf = (run: string): string => join(run, 'model')
 
 /**
+ * The Hugging Face folder behind a word: itself, or the finished model of a run.
+ * @throws CommandError when there is none
+ */
+export function modelFolder(word: string): string {
+  const run = findRun(word)
+  const folder = run === undefined ? word : finishedModelOf(run)
+  if (existsSync(join(folder, 'config.json'))) return folder
+  throw new CommandError(
+    run === undefined ? `${word} is no model folder and no run` : `the run ${run} has no finished model`,
+    'give a Hugging Face folder, or a run that is finished',
+  )
+}
+
+/** Where a run keeps the adapter that it trained. */
+const adapterOf = (run: string): string => join(run, 'adapter')
+
+/**
+ * A model with an adapter on.
+ * @throws FormatError when the adapter is not for this model
+ */
+function wearing(opened: OpenedModel, adapter: string): OpenedModel {
+  return { ...opened, model: attachAdapter(opened.model, loadAdapter(adapter, opened.model)) }
+}
+
+/** The same from a folder that a person named; a tokenizer in it has the template that it was trained with. */
+async function withAdapter(opened: OpenedModel, word: string): Promise<OpenedModel> {
+  const run = findRun(word)
+  const folder = run === undefined ? word : adapterOf(run)
+  const own = existsSync(join(folder, 'tokenizer.json')) ? await Tokenizer.load(folder) : opened.tokenizer
+  return { ...wearing(opened, folder), tokenizer: own }
+}
+
+/** The adapter that a run trained, on the base that it names. */
+async function openAdapted(run: string, note: (text: string) => void): Promise<OpenedModel> {
+  const folder = adapterOf(run)
+  const base = adapterBase(folder)
+  if (base === undefined) throw new CommandError(`${folder} names no base model`, 'give the base, and --adapter')
+  const opened = await openModel(base, note)
+  return { ...wearing(opened, folder), name: run, tokenizer: await Tokenizer.load(folder) }
+}
+
+/**
  * Opens a model; weights are mapped, not read.
  * @param note is told what was chosen when that is not plain from the word
  * @throws CommandError when the word means no model; what loadModel() throws when its folder is damaged
  */
 export async function openModel(word: string, note: (text: string) => void): Promise<OpenedModel> {
   const run = findRun(word)
+  if (run !== undefined && isAdapterFolder(adapterOf(run))) return await openAdapted(run, note)
   if (run !== undefined && !existsSync(finishedModelOf(run)))
     return { name: run, ...(await openRunCheckpoint(run, note)) }
   const runOf = runOfCheckpoint(word)
@@ -51,8 +95,10 @@ export async function openModel(word: string, note: (text: string) => void): Pro
 export async function openTextModel(
   word: string,
   note: (text: string) => void,
+  adapter?: string,
 ): Promise<OpenedModel & { tokenizer: Tokenizer }> {
-  const { tokenizer, ...opened } = await openModel(word, note)
+  const bare = await openModel(word, note)
+  const { tokenizer, ...opened } = adapter === undefined ? bare : await withAdapter(bare, adapter)
   if (tokenizer !== undefined) return { ...opened, tokenizer }
   throw new CommandError(
     `${opened.name} has no tokenizer.json, so it knows no text`,

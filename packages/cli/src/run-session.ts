@@ -1,4 +1,5 @@
 // One run on a terminal, whether it starts or goes on: progress while it works, signals, and what is said at the end.
+import { basename } from 'node:path'
 import { completeText } from 'hearth/generate'
 import type { RunOptions, RunResult, Sampler } from 'hearth/train'
 import { commandLine, shortPath } from './command-line.js'
@@ -57,12 +58,12 @@ export function printResult(terminal: Terminal, result: RunResult): void {
   if (heldOut) {
     const bits = heldOut.bitsPerByte === undefined ? '' : `, ${heldOut.bitsPerByte.toFixed(3)} bits per byte`
     terminal.print(
-      `Held-out text: loss ${heldOut.loss.toFixed(3)} nats per token, perplexity ${heldOut.perplexity.toFixed(1)}${bits}.`,
+      `Held-out text: loss ${heldOut.loss.toFixed(3)} nats per token${heldOut.perplexity === undefined ? '' : `, perplexity ${heldOut.perplexity.toFixed(1)}`}${bits}.`,
     )
   }
   if (model !== undefined)
     terminal.print(
-      `The model, as a Hugging Face folder: ${shortPath(model)}\nTry it:\n  ${commandLine('generate', dir)}`,
+      `${basename(model) === 'adapter' ? 'The adapter, as a PEFT folder' : 'The model, as a Hugging Face folder'}: ${shortPath(model)}\nTry it:\n  ${commandLine('generate', dir)}`,
     )
 }
 

@@ -1,4 +1,5 @@
 // `hearth generate`: text from a model, as it is written.
+import type { Tokenizer } from 'hearth/data'
 import { defineCommand } from '../command.js'
 import { exitCodes } from '../failure.js'
 import { readStdin } from '../input.js'
@@ -48,6 +49,8 @@ export const generate = defineCommand({
       minimum: 0,
       description: 'above 1, tokens that were there before become less likely',
     },
+    adapter: { kind: 'text', value: 'DIR', description: 'adapter folder (PEFT) that the model wears' },
+    chat: { kind: 'flag', description: 'PROMPT is what a user says, in the chat template of the model' },
     stop: { kind: 'list', value: 'TEXT', description: 'end before this text' },
     seed: { kind: 'integer', value: 'N', minimum: 0, description: 'the same seed writes the same text' },
     json: { kind: 'flag', description: 'print the text and how it ended as JSON, at the end' },
@@ -59,19 +62,20 @@ export const generate = defineCommand({
       does: 'A prompt from a file, always the likeliest token',
     },
   ],
-  async run({ arguments: { model: word, prompt: words }, options: { json, ...options }, terminal }) {
+  async run({ arguments: { model: word, prompt: words }, options: { json, adapter, chat, ...options }, terminal }) {
     const prompt = words[0] === '-' ? await readStdin() : words.join(' ')
     const { openTextModel } = await import('../model-source.js')
     const { generateText } = await import('hearth/generate')
-    const { model, tokenizer } = await openTextModel(word, terminal.note)
+    const { model, tokenizer } = await openTextModel(word, terminal.note, adapter)
+    const asked = chat ? await chatPrompt(tokenizer, prompt) : prompt
     const abort = new AbortController()
     process.once('SIGINT', () => abort.abort())
     const temperature = options.temperature ?? model.generation?.temperature ?? 0.8
     const settings = { ...options, temperature, signal: abort.signal }
-    const pieces = generateText(model, tokenizer, prompt, settings)
+    const pieces = generateText(model, tokenizer, asked, settings)
     let text = ''
     let next = await pieces.next()
-    if (!json) terminal.writeText(prompt)
+    if (!json && !chat) terminal.writeText(prompt)
     for (; !next.done; next = await pieces.next()) {
       if (json) text += next.value
       else terminal.writeText(next.value)
@@ -81,3 +85,12 @@ export const generate = defineCommand({
     if (next.value.reason === 'aborted') terminal.exitCode = exitCodes.interrupted
   },
 })
+
+/** The ids of a conversation of one message, where the assistant begins. */
+async function chatPrompt(tokenizer: Tokenizer, content: string): Promise<Int32Array> {
+  const { ChatTemplate } = await import('hearth/data')
+  const text = ChatTemplate.choose(undefined, tokenizer).render([{ role: 'user', content }], {
+    addGenerationPrompt: true,
+  })
+  return tokenizer.encode(text, { addSpecialTokens: false })
+}

@@ -1,5 +1,6 @@
 // Every command, in the order of the help.
 import type { Command } from '../command.js'
+import { adapt } from './adapt.js'
 import { convert } from './convert.js'
 import { doctor } from './doctor.js'
 import { drill } from './drill.js'
@@ -15,6 +16,7 @@ import { train } from './train.js'
 export const commands: readonly Command[] = [
   quickstart,
   train,
+  adapt,
   resume,
   generate,
   score,

@@ -1,6 +1,8 @@
 // What can be wrong with a run is found before any work starts, and all of it is said together.
 import { ConfigError, cudaDeviceCount, DataError } from '@hearth/torch'
+import { targetModules } from '../adapt/index.js'
 import { listCheckpoints, realStorage } from '../checkpoint/index.js'
+import { loadModel } from '../formats/index.js'
 import type { RunConfig } from './config.js'
 import { checkPlaces } from './copies/check-places.js'
 import { allOrMistakes } from './mistakes.js'
@@ -10,6 +12,7 @@ import type { RunOptions } from './run.js'
 import { checkModel } from './run-model.js'
 import { partsOf } from './shares.js'
 import { checkSharding } from './sharded/stages.js'
+import { frozenPaths } from './trained-part.js'
 import { checkTextSources } from './text-data.js'
 
 /** Who shares the work of a run, as it is asked for: worker processes, or ranks, or nobody. */
@@ -20,12 +23,22 @@ export function findMistakes(config: RunConfig, crew: Crew): Promise<void> {
   return allOrMistakes([
     () => checkTextSources(config),
     () => checkModel(config),
+    () => checkAdaptation(config),
     () => checkDevice(config),
     () => optimizerOf(config, 'float32'),
     () => scheduleOf(config),
     () => checkCrew(config, crew),
     () => checkPlaces(config),
   ])
+}
+
+/** @throws ConfigError when what is to be trained is not in the model */
+function checkAdaptation(config: RunConfig): void {
+  const { adapt, model } = config
+  if (adapt === undefined || model.folder === undefined) return
+  const base = loadModel(model.folder)
+  if (adapt.method === 'freeze') frozenPaths(adapt, base)
+  else if (adapt.method !== 'full') targetModules(base, adapt.targets, adapt.exclude)
 }
 
 export function checkDevice({ device }: RunConfig): void {
@@ -59,6 +72,10 @@ export function checkCrew(config: RunConfig, crew: Crew): void {
     throw new ConfigError('ranks', [{ path: 'ranks', message }])
   }
   const { name: optimizer, moments } = config.optimizer
+  if (ranks && config.adapt) {
+    const message = 'an adaptation is not sharded yet: give it workers, or neither'
+    throw new ConfigError('ranks', [{ path: 'ranks', message }])
+  }
   if (ranks) checkSharding({ ...ranks, slots: config.slots, optimizer, moments, device: config.device })
   checkWorkers(config, crew)
 }

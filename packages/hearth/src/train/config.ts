@@ -3,6 +3,7 @@
 import { ConfigError, type ConfigIssue } from '@hearth/torch'
 import { distance } from 'fastest-levenshtein'
 import { z } from 'zod'
+import { adaptSchema, type AdaptConfig } from './adapt-config.js'
 import { guard } from './guard-config.js'
 import { insidePlace, isS3, placeProblem } from '../checkpoint/index.js'
 
@@ -136,6 +137,7 @@ export const runConfigSchema = z.strictObject({
   model,
   tokenizer: tokenizer.default(tokenizer.parse({})),
   data,
+  adapt: adaptSchema.optional().describe('how a model is adapted to rows, in place of training on text'),
   optimizer,
   schedule: schedule.default(schedule.parse({})),
   every: every.default(every.parse({})),
@@ -186,6 +188,17 @@ function crossChecks(config: RunConfig): ConfigIssue[] {
     say('optimizer.moments', "are AdamW's, and those of what Muon leaves to it; sgd has none")
   if ((config.model.preset === undefined) === (config.model.folder === undefined))
     say('model', 'give either preset or folder')
+  if (config.adapt !== undefined) issues.push(...adaptIssues(config, config.adapt))
+  return issues
+}
+
+function adaptIssues({ model, batch, slots }: RunConfig, { objective, method, train }: AdaptConfig): ConfigIssue[] {
+  const issues: ConfigIssue[] = []
+  if (model.folder === undefined) issues.push({ path: 'model.folder', message: 'give the model that is adapted' })
+  if (objective === 'kto' && batch / slots < 2)
+    issues.push({ path: 'batch', message: `kto compares rows: a slot needs two of them, got ${batch / slots}` })
+  if (train.length > 0 && method !== 'freeze')
+    issues.push({ path: 'adapt.train', message: `is for the method freeze alone, got ${method}` })
   return issues
 }
 

@@ -1,15 +1,16 @@
 // Loss on held-out text: nats per token, perplexity, bits per byte. Weights are not changed.
-import { noGrad, scope, type Device } from '@hearth/torch'
-import type { TextBatch } from '../data/index.js'
+import { noGrad, scope, type Device, type Tensor } from '@hearth/torch'
+import type { RowBatch, TextBatch } from '../data/index.js'
 import type { LanguageModel } from '../models/index.js'
 import { linearCrossEntropy } from '../nn/index.js'
 import { hearEvents } from './event-loop.js'
 import { idsOf } from './objective.js'
 
 export interface HeldOutLoss {
-  /** Nats per token. */
+  /** Nats per token; of preferences, the objective itself. */
   loss: number
-  perplexity: number
+  /** undefined for preferences. */
+  perplexity: number | undefined
   /** Bits per byte of the text behind the tokens; undefined when its size is not known. */
   bitsPerByte: number | undefined
   tokens: number
@@ -42,7 +43,8 @@ export async function heldOutLoss(
     nats += noGrad(() =>
       scope(() => {
         const { family, weights, config } = model
-        const hidden = family.hidden(weights, config, idsOf(batch.inputs, batch.shape, device)) // (B, T, D)
+        const documents = batch.documents && { documents: idsOf(batch.documents, batch.shape, device) }
+        const hidden = family.hidden(weights, config, idsOf(batch.inputs, batch.shape, device), documents) // (B, T, D)
         const targets = idsOf(batch.targets, batch.shape, device)
         return linearCrossEntropy(family.projection(weights), hidden, targets, { reduction: 'sum' }).item()
       }),
@@ -54,4 +56,25 @@ export async function heldOutLoss(
   const loss = nats / tokens
   const bitsPerByte = options.bytesPerToken === undefined ? undefined : loss / Math.LN2 / options.bytesPerToken
   return { loss, perplexity: Math.exp(loss), bitsPerByte, tokens }
+}
+
+/**
+ * The mean of an objective that is no likelihood of tokens, over batches of held-out rows.
+ * @param loss of a batch, a mean over its rows
+ */
+export async function heldOutObjective(
+  loss: (batch: RowBatch) => Tensor,
+  batches: Iterable<RowBatch>,
+  { maxTokens = Infinity, signal, onProgress }: HeldOutOptions = {},
+): Promise<HeldOutLoss> {
+  let [total, rows, tokens] = [0, 0, 0]
+  for (const batch of batches) {
+    if (tokens >= maxTokens || signal?.aborted) break
+    total += batch.divisor * noGrad(() => scope(() => loss(batch).item()))
+    rows += batch.divisor
+    tokens += batch.targets.reduce((count, id) => count + (id >= 0 ? 1 : 0), 0)
+    onProgress?.(tokens)
+    await hearEvents()
+  }
+  return { loss: total / rows, perplexity: undefined, bitsPerByte: undefined, tokens }
 }

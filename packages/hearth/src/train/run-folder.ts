@@ -59,6 +59,7 @@ export const runPaths = (folder: string) => ({
   checkpoints: join(folder, 'checkpoints'),
   tokenizer: join(folder, 'tokenizer'),
   model: join(folder, 'model'),
+  adapter: join(folder, 'adapter'),
 })
 
 /**

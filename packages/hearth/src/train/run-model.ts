@@ -1,14 +1,15 @@
 // The model of a run: the one that it starts from, and the one that a checkpoint holds. Not here: training it
 // (session.ts), and the finished one, which is a Hugging Face folder (hearth/formats).
 import { resolve } from 'node:path'
-import { ConfigError, keep, noGrad, scope, type Tensor } from '@hearth/torch'
+import { ConfigError, keep, noGrad, scope, type DType, type Tensor } from '@hearth/torch'
 import { loadCheckpoint, loadLatest, realStorage, type FindOptions } from '../checkpoint/index.js'
 import { Tokenizer } from '../data/index.js'
 import { loadModel } from '../formats/index.js'
 import { configure, createModel, preset, type LanguageModel, type Preset } from '../models/index.js'
-import { mapTree } from '../tree/index.js'
+import { flattenTree, mapTree } from '../tree/index.js'
 import { resolveConfig, type RunConfig } from './config.js'
 import { readRun, runPaths } from './run-folder.js'
+import { trainedPart } from './trained-part.js'
 
 /** The config.json of a new model, without what only the tokenizer knows. */
 function newConfig({ model }: RunConfig): Record<string, unknown> {
@@ -33,13 +34,18 @@ export function checkModel(config: RunConfig): void {
 }
 
 /**
- * The model that a run starts from, with float32 weights of its own.
+ * The model that a run starts from, with float32 weights of its own; where it is adapted, with mapped ones that stay.
+ * @param dtype of weights that stay
  * @throws ConfigError when the shape is impossible, or too small for the tokenizer's vocabulary
  */
-export function initialModel(config: RunConfig, tokenizer: Tokenizer): LanguageModel {
+export function initialModel(config: RunConfig, tokenizer: Tokenizer, dtype: DType): LanguageModel {
   const { folder } = config.model
   const model =
-    folder === undefined ? createModel(shapeOf(config, tokenizer), { seed: config.seed }) : loadedModel(folder)
+    folder === undefined
+      ? createModel(shapeOf(config, tokenizer), { seed: config.seed })
+      : config.adapt === undefined
+        ? loadedModel(folder)
+        : loadModel(folder, { dtype })
   checkVocabulary(model, tokenizer)
   return model
 }
@@ -107,6 +113,12 @@ export async function loadCheckpointModel(
   const { step } = checkpoint
   const tokenizer = await Tokenizer.load(paths.tokenizer)
   const { family, config: shape } = shapeOf(config, tokenizer)
+  if (config.adapt !== undefined) {
+    const part = trainedPart(config, initialModel(config, tokenizer, config.dtype as DType))
+    const paths = Object.keys(flattenTree(part.tree))
+    const trained = Object.fromEntries(paths.map((path) => [path, checkpoint.tensor(`weights.${path}`)]))
+    return { model: part.model(trained), tokenizer, step }
+  }
   const weights = family.build(shape, { tensor: (path) => checkpoint.tensor(`weights.${path}`) })
   return { model: { family, config: shape, weights }, tokenizer, step }
 }

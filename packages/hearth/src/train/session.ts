@@ -10,24 +10,24 @@ import {
   type LoadedCheckpoint,
 } from '../checkpoint/index.js'
 import type { TextBatch } from '../data/index.js'
-import { saveModel } from '../formats/index.js'
 import { placeModel, type LanguageModel } from '../models/index.js'
 import type { Schedule } from '../optim/index.js'
+import { flattenTree } from '../tree/index.js'
 import { changesOf, configHash } from './changes.js'
 import type { RunConfig } from './config.js'
 import { poisoned, type Poison } from './drill/poison.js'
 import type { Engine } from './engine.js'
 import { EventLog, refusalOf, type RunTrouble } from './event-log.js'
 import { checkBeginning, finishRewind } from './go-back.js'
-import { heldOutLoss, type HeldOutLoss } from './held-out.js'
+import type { HeldOutLoss } from './held-out.js'
 import { Judge, type JudgeOptions } from './judge.js'
 import { judgedSteps, type JudgedSteps, type RewindVerdict } from './judged-steps.js'
-import { nextToken } from './objective.js'
 import { optimizerOf, scheduleOfRun } from './optimizer.js'
 import type { Report } from './run-events.js'
 import type { Run } from './run-folder.js'
 import { initialModel } from './run-model.js'
 import type { TextData } from './text-data.js'
+import { trainedPart, type TrainedPart } from './trained-part.js'
 import { Trainer, type Step } from './trainer.js'
 
 /** What the judge of a run is told. */
@@ -43,7 +43,8 @@ export const metaOf = (config: RunConfig, judge: Judge): { config: string; judge
 })
 
 export class Session implements Engine {
-  readonly model: LanguageModel
+  /** What is trained, and the whole model from it. */
+  readonly part: TrainedPart
   readonly trainer: Trainer<unknown, TextBatch>
   readonly schedule: Schedule
   readonly #dtype: DType
@@ -63,11 +64,11 @@ export class Session implements Engine {
     this.#judge = new Judge(judgeOptions(config))
     this.#data = data
     this.#report = report
-    this.model = placeModel(initialModel(config, data.tokenizer), config.device)
+    this.part = trainedPart(config, placeModel(initialModel(config, data.tokenizer, dtype), config.device))
     this.schedule = scheduleOfRun(config, changesOf(run.record, run.paths.config))
     this.trainer = new Trainer({
-      weights: this.model.weights,
-      ...poisoned({ objective: nextToken(this.model), batches: data.batches }, poison),
+      weights: this.part.tree,
+      ...poisoned({ objective: this.part.objective, batches: data.batches }, poison),
       optimizer: optimizerOf(config, dtype),
       schedule: this.schedule,
       slots: config.slots,
@@ -77,6 +78,10 @@ export class Session implements Engine {
       seed: config.seed,
       activationCheckpointing: config.activationCheckpointing,
     })
+  }
+
+  get model(): LanguageModel {
+    return this.part.model(flattenTree(this.part.tree))
   }
 
   get step(): number {
@@ -220,7 +225,7 @@ export class Session implements Engine {
     const { bytesPerToken, heldOutTokens } = this.#data
     if (heldOutTokens === 0) return undefined
     const of = Math.min(maxTokens ?? Infinity, heldOutTokens)
-    return heldOutLoss(this.model, this.#data.heldOut(), {
+    return this.part.measure(flattenTree(this.part.tree), this.#data.heldOut(), {
       ...(maxTokens === undefined ? {} : { maxTokens }),
       ...(bytesPerToken === undefined ? {} : { bytesPerToken }),
       ...(signal === undefined ? {} : { signal }),
@@ -229,12 +234,10 @@ export class Session implements Engine {
     })
   }
 
-  /** Writes the model as a Hugging Face folder inside the run, tokenizer included; returns the folder. */
+  /** Writes the model or its adapter, inside the run, tokenizer included; returns the folder. */
   async export(): Promise<string> {
     this.#report({ kind: 'phase', phase: 'export' })
-    const folder = this.#run.paths.model
-    await saveModel(folder, this.model, { tokenizer: this.#data.tokenizer })
-    return folder
+    return await this.part.export(this.#run.paths, flattenTree(this.part.tree), this.#data.tokenizer)
   }
 
   close(): Promise<void> {

@@ -7,13 +7,13 @@ import { dirname, join } from 'node:path'
 import { CheckpointError } from '@hearth/torch'
 import type { Committed } from '../checkpoint/index.js'
 import { Supervisor, type CrewEvent, type SupervisorOptions } from '../cluster/index.js'
-import { saveModel } from '../formats/index.js'
 import type { LanguageModel } from '../models/index.js'
 import { configHash } from './changes.js'
 import type { SaverJob, SaveResult, SaveTask } from './checkpoint-process.js'
 import type { Engine } from './engine.js'
 import { EventLog, Goodput, refusalOf, troubleOf } from './event-log.js'
 import { checkBeginning, finishRewind } from './go-back.js'
+import type { Named } from './gradients.js'
 import type { HeldOutLoss } from './held-out.js'
 import { judgedSteps, type JudgedSteps, type RewindVerdict } from './judged-steps.js'
 import { Session } from './session.js'
@@ -22,7 +22,6 @@ import { prepareState, type PreparedState } from './supervised-state.js'
 import type { SupervisedOptions } from './supervised-options.js'
 import { removeStateFolder } from './state-folder.js'
 import type { Step } from './trainer.js'
-import { modelOver } from './training-model.js'
 import type { WorkerJob } from './worker-process.js'
 import type { TrainTask } from './worker-tasks.js'
 import { Workers, type MetaOf } from './workers.js'
@@ -112,13 +111,18 @@ export class SupervisedSession implements Engine {
   }
 
   get model(): LanguageModel {
+    return this.#prepared.part.model(this.#weights)
+  }
+
+  /** What is trained, as the step just done left it. */
+  get #weights(): Named {
     const weights = Object.fromEntries(
       Object.keys(this.#prepared.sizes).map((path) => [
         path,
         this.#prepared.state.tensor(this.#committed.bank, `weights.${path}`),
       ]),
     )
-    return modelOver(this.#prepared.modelConfig, weights)
+    return weights
   }
 
   async *steps(last: number): AsyncGenerator<Step, void, void> {
@@ -211,8 +215,7 @@ export class SupervisedSession implements Engine {
   async export(): Promise<string> {
     const { run, data, report } = this.#options
     report({ kind: 'phase', phase: 'export' })
-    await saveModel(run.paths.model, this.model, { tokenizer: data.tokenizer })
-    return run.paths.model
+    return await this.#prepared.part.export(run.paths, this.#weights, data.tokenizer)
   }
 
   async close(): Promise<void> {

@@ -14,6 +14,7 @@ import { judgeOptions, Session } from './session.js'
 import { partsOf } from './shares.js'
 import { findStateFolder, makeStateFolder } from './state-folder.js'
 import type { SupervisedOptions } from './supervised-options.js'
+import type { TrainedPart } from './trained-part.js'
 
 export interface PreparedState {
   state: StateFile
@@ -21,6 +22,8 @@ export interface PreparedState {
   gradients: StateFile | undefined
   parts: number
   hash: string
+  /** What is trained; its own tensors are given up. */
+  part: TrainedPart
   /** The model's config.json. */
   modelConfig: Record<string, unknown>
   /** Elements of each weight by path, in their order. */
@@ -48,12 +51,12 @@ export async function prepareState(options: SupervisedOptions): Promise<Prepared
   const session = new Session(run, data, dtype, report)
   await session.restore()
   const { tensors, step } = session.trainer.state
-  const weights = flattenTree(session.model.weights)
-  const { family } = session.model
+  const weights = flattenTree(session.part.tree)
   const known = {
     parts,
     hash,
-    modelConfig: { ...family.toConfig(session.model.config) },
+    part: session.part,
+    modelConfig: { ...session.model.family.toConfig(session.model.config) },
     sizes: Object.fromEntries(Object.entries(weights).map(([path, weight]) => [path, weight.numel])),
     schedule: session.schedule,
     savedStep: session.savedStep,

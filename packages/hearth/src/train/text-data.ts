@@ -20,6 +20,7 @@ import {
 } from '../data/index.js'
 import type { RunConfig } from './config.js'
 import { allOrMistakes } from './mistakes.js'
+import { prepareRowData, readRunRows } from './row-data.js'
 import type { Report } from './run-events.js'
 import type { StepBatches } from './slots.js'
 
@@ -49,7 +50,12 @@ const HELD_OUT_TOKENS = 4096
  * Looks at every source before any work starts.
  * @throws DataError listing everything that is wrong with them
  */
-export async function checkTextSources({ data, tokenizer }: RunConfig): Promise<void> {
+export async function checkTextSources(config: RunConfig): Promise<void> {
+  const { data, tokenizer } = config
+  if (config.adapt !== undefined) {
+    await readRunRows(config)
+    return
+  }
   await allOrMistakes([
     ...data.sources.map(
       ({ path, textColumn }) =>
@@ -66,6 +72,7 @@ export async function checkTextSources({ data, tokenizer }: RunConfig): Promise<
  * @throws DataError for text that cannot be used, ConfigError for sizes that do not fit it
  */
 export async function prepareText(config: RunConfig, folder: string, options: PrepareTextOptions): Promise<TextData> {
+  if (config.adapt !== undefined) return await prepareRowData(config, folder, options)
   const tokenizer = await tokenizerOf(config, join(folder, 'tokenizer'), options)
   const folders: string[] = []
   for (const index of config.data.sources.keys())

@@ -6,10 +6,11 @@ import { configure, type LanguageModel } from '../models/index.js'
 import type { RunConfig } from './config.js'
 import { poisoned, type Poison } from './drill/poison.js'
 import type { Named } from './gradients.js'
-import { heldOutLoss, type HeldOutLoss } from './held-out.js'
-import { nextToken } from './objective.js'
+import type { HeldOutLoss } from './held-out.js'
+import { initialModel } from './run-model.js'
 import type { SlotOptions } from './slots.js'
 import type { TextData } from './text-data.js'
+import { trainedPart } from './trained-part.js'
 
 export interface TrainingModel {
   slotOptions: SlotOptions<unknown, TextBatch>
@@ -38,17 +39,18 @@ export function trainingModel(
     poison = {},
   }: { config: RunConfig; data: TextData; dtype: DType; poison?: Poison | undefined },
 ): TrainingModel {
-  const model = modelOver(configJson, weights)
+  const base = config.adapt ? initialModel(config, data.tokenizer, dtype) : modelOver(configJson, weights)
+  const part = trainedPart(config, base)
   const { slots, seed, device, activationCheckpointing } = config
   const { bytesPerToken } = data
   return {
     slotOptions: {
-      ...poisoned({ objective: nextToken(model), batches: data.batches }, poison),
+      ...poisoned({ objective: part.objective, batches: data.batches }, poison),
       ...{ slots, seed, device, dtype, activationCheckpointing },
     },
-    tree: model.weights,
+    tree: part.tree,
     evaluate: (weights, maxTokens) =>
-      heldOutLoss(modelOver(configJson, weights), data.heldOut(), {
+      part.measure(weights, data.heldOut(), {
         device,
         ...(maxTokens === undefined ? {} : { maxTokens }),
         ...(bytesPerToken === undefined ? {} : { bytesPerToken }),

@@ -175,6 +175,11 @@ export class Tokenizer {
     return this.#kinds[id] === SPECIAL
   }
 
+  /** The same tokenizer with another template for conversations. */
+  withChatTemplate(template: string): Tokenizer {
+    return new Tokenizer(this.#definition, { ...this.config, chat_template: template })
+  }
+
   /** Writes tokenizer.json and tokenizer_config.json, as Hugging Face's libraries read them. */
   async save(folder: string): Promise<void> {
     await mkdir(folder, { recursive: true })

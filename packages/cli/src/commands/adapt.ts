@@ -1,0 +1,87 @@
+// `hearth adapt`: from a model and rows to an adapter, or to changed weights, as a run.
+import { basename, join, resolve } from 'node:path'
+import { defineCommand } from '../command.js'
+import { RUNS_FOLDER } from '../locate.js'
+
+const RECIPES = ['lora', 'dora', 'freeze', 'full', 'dpo', 'orpo', 'kto'] as const
+
+export const adapt = defineCommand({
+  name: 'adapt',
+  summary: 'adapt a model to rows: questions and answers, conversations, preferences',
+  description: [
+    'Trains a small change of a model (LoRA), some of its weights or all, on DATA: rows in .jsonl, .json, .csv or .parquet. Their shape is seen from their fields: text; prompt and completion; instruction, input and output; messages; conversations; prompt, chosen and rejected; prompt, completion and label. Answers alone are trained on. --preview shows which tokens, and trains nothing.',
+    'It is a run like any other: `hearth resume` goes on with it, with the same bits. At its end lies an adapter folder (PEFT), and with --merge the changed model. Any field can be changed with --set; docs/cli/configuration.md lists them under adapt.',
+  ],
+  arguments: {
+    model: { description: 'Hugging Face folder, or a finished run', required: true },
+    data: { description: 'files, folders or globs of rows', many: true },
+  },
+  options: {
+    recipe: {
+      kind: 'text',
+      value: 'NAME',
+      default: 'lora',
+      choices: RECIPES,
+      description: 'what is trained, and to what end',
+    },
+    template: {
+      kind: 'text',
+      value: 'NAME',
+      description: 'chat template; the tokenizer’s own, or plain, when it is not given',
+    },
+    epochs: { kind: 'number', value: 'N', default: 3, minimum: 0, description: 'times that every row is trained on' },
+    merge: { kind: 'flag', description: 'write the changed model as a Hugging Face folder too' },
+    preview: {
+      kind: 'flag',
+      description: 'show the tokens of the first rows, trained ones in colour, and the counts; do nothing',
+    },
+    set: { kind: 'list', value: 'PATH=VALUE', description: 'change a field of the configuration' },
+    name: {
+      kind: 'text',
+      value: 'NAME',
+      description: 'name of the run; made of model and recipe when it is not given',
+    },
+    runs: { kind: 'text', value: 'DIR', default: RUNS_FOLDER, description: 'folder that holds the runs' },
+    workers: { kind: 'integer', value: 'N', minimum: 1, description: 'worker processes that share each step' },
+    dryRun: { kind: 'flag', description: 'print the whole configuration as JSON, and do nothing' },
+    json: { kind: 'flag', description: 'print the result as JSON' },
+  },
+  examples: [
+    { line: 'hearth adapt models/pythia-160m answers.jsonl', does: 'LoRA on questions and answers' },
+    { line: 'hearth adapt runs/quickstart answers.jsonl --preview', does: 'See what would be trained on' },
+    {
+      line: 'hearth adapt models/pythia-160m pairs.jsonl --recipe dpo --set adapt.rank=32',
+      does: 'Learn from preferences',
+    },
+  ],
+  async run({ arguments: { model: word, data }, options, terminal }) {
+    const { modelFolder } = await import('../model-source.js')
+    const { adaptation, withSteps } = await import('../adaptation.js')
+    const { applySettings } = await import('../settings.js')
+    const { readRunRows, resolveConfig, startRun } = await import('hearth/train')
+    const folder = resolve(modelFolder(word))
+    const name = options.name ?? `${basename(resolve(word))}-${options.recipe}`
+    const slots = options.workers === undefined ? [] : [`slots=${options.workers}`]
+    const given = adaptation({ ...options, folder, data, name })
+    const config = resolveConfig(applySettings(given, [...slots, ...options.set], 'adapt'), `recipe ${options.recipe}`)
+    const prepared = await readRunRows(config)
+    if (options.preview) {
+      const { printPreview } = await import('../row-preview.js')
+      printPreview(terminal, config, prepared, options.json)
+      return
+    }
+    const chosen = options.set.some((setting) => setting.startsWith('steps='))
+      ? config
+      : withSteps(config, prepared.rows, options.epochs)
+    if (options.dryRun) {
+      terminal.json(chosen)
+      return
+    }
+    const { printResult, watchRun, workersOf } = await import('../run-session.js')
+    const workers = { workers: options.workers, minWorkers: undefined, replaceSlow: false }
+    const dir = join(options.runs, chosen.name)
+    const result = await watchRun(terminal, (hooks) => startRun(chosen, { dir, ...hooks, ...workersOf(workers) }))
+    if (options.json) terminal.json(result)
+    else printResult(terminal, result)
+  },
+})
