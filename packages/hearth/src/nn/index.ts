@@ -8,6 +8,14 @@ export { dropout, type Dropout } from './dropout.js'
 export { embedding, type Embedding } from './embedding.js'
 export { groupNorm, type GroupNorm, type GroupNormOptions } from './group-norm.js'
 export { mergeHeads, splitHeads } from './heads.js'
+export {
+  integerLinear,
+  packWeight,
+  unpackWeight,
+  type IntegerBits,
+  type IntegerWeight,
+  type PackedLinear,
+} from './integer-linear.js'
 export { KeyValueCache, type CacheShape } from './key-value-cache.js'
 export { addLayerNorm, layerNorm, type LayerNorm } from './layer-norm.js'
 export { groupedGatedLinear, type Expert } from './experts.js'

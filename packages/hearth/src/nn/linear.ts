@@ -1,15 +1,18 @@
 // The affine map, with an adapter where its weights carry one. GPT-2's Conv1D is this one with its weight transposed,
 // which loading does.
 import { call, type Tensor } from '@hearth/torch'
-import { lowRankLinear, type LowRank, type PlainProduct } from './low-rank.js'
+import { integerLinear, type IntegerWeight } from './integer-linear.js'
+import { lowRankLinear, type LowRank } from './low-rank.js'
 
 export interface Linear {
-  /** (out, in) */
+  /** (out, in); bytes where `integers` says how they are to be read. */
   weight: Tensor
   /** (out) */
   bias?: Tensor
   /** A low-rank change of the weight (hearth/adapt). */
   adapter?: LowRank
+  /** The weight is integers in groups that share a scale (integer-linear.ts): for running alone, without gradients. */
+  integers?: IntegerWeight
 }
 
 /** What `hearth::linear` can apply to its sums before they are written. */
@@ -31,10 +34,13 @@ export interface LinearOptions {
  * const y = linear(weights.out, attended, { residual: x })
  */
 export function linear(weights: Linear, x: Tensor, { activation, residual }: LinearOptions = {}): Tensor {
-  const { weight, bias, adapter } = weights
-  if (adapter === undefined) return call('hearth::linear', x, weight, bias, residual, activation) as Tensor
-  const plain: PlainProduct = (x, added = {}) => call('hearth::linear', x, weight, added.bias, added.residual) as Tensor
-  return lowRankLinear(plain, { ...weights, adapter }, x, residual)
+  const { weight, bias, adapter, integers } = weights
+  const plain = (x: Tensor, added: LinearOptions & { bias?: Tensor } = {}) =>
+    integers
+      ? integerLinear({ weight, integers }, x, added)
+      : (call('hearth::linear', x, weight, added.bias, added.residual, added.activation) as Tensor)
+  if (adapter !== undefined) return lowRankLinear(plain, { ...weights, adapter }, x, residual)
+  return plain(x, { bias, residual, activation })
 }
 
 /** The same map without its bias, for an activation that adds it on the way. */
