@@ -4,7 +4,9 @@ import { hasFastBfloat16, type DType } from '@hearth/torch'
 import { adapterBase, attachAdapter, isAdapterFolder, loadAdapter } from 'hearth/adapt'
 import { Tokenizer } from 'hearth/data'
 import { loadModel, loadTokenizer } from 'hearth/formats'
+import { quantiseModel } from 'hearth/generate'
 import type { LanguageModel } from 'hearth/models'
+import { leavesOf } from 'hearth/tree'
 import { existsSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { CommandError } from './failure.js'
@@ -16,6 +18,11 @@ export interface OpenedModel {
   name: string
   model: LanguageModel
   tokenizer: Tokenizer | undefined
+}
+
+export interface OpenOptions {
+  /** `int8` or `int4`. */
+  quantize?: string | undefined
 }
 
 /** Where a run keeps its finished model. */
@@ -55,11 +62,11 @@ async function withAdapter(opened: OpenedModel, word: string): Promise<OpenedMod
 }
 
 /** The adapter that a run trained, on the base that it names. */
-async function openAdapted(run: string, note: (text: string) => void): Promise<OpenedModel> {
+async function openAdapted(run: string, note: (text: string) => void, asStored: boolean): Promise<OpenedModel> {
   const folder = adapterOf(run)
   const base = adapterBase(folder)
   if (base === undefined) throw new CommandError(`${folder} names no base model`, 'give the base, and --adapter')
-  const opened = await openModel(base, note)
+  const opened = await openFloats(base, note, asStored)
   return { ...wearing(opened, folder), name: run, tokenizer: await Tokenizer.load(folder) }
 }
 
@@ -68,9 +75,26 @@ async function openAdapted(run: string, note: (text: string) => void): Promise<O
  * @param note is told what was chosen when that is not plain from the word
  * @throws CommandError when the word means no model; what loadModel() throws when its folder is damaged
  */
-export async function openModel(word: string, note: (text: string) => void): Promise<OpenedModel> {
+export async function openModel(
+  word: string,
+  note: (text: string) => void,
+  { quantize }: OpenOptions = {},
+): Promise<OpenedModel> {
+  return inBits(await openFloats(word, note, quantize !== undefined), quantize)
+}
+
+/** Layer by layer from what the file holds: the whole model in float32 would be several times as large. */
+function inBits(opened: OpenedModel, quantize: string | undefined): OpenedModel {
+  if (quantize === undefined) return opened
+  const stored = leavesOf(opened.model.weights)[0]!.dtype
+  const dtype = stored === 'bfloat16' && !hasFastBfloat16() ? 'float32' : stored
+  return { ...opened, model: quantiseModel(opened.model, quantize === 'int4' ? 4 : 8, { dtype }) }
+}
+
+/** @param asStored in the dtype of the file, also where this processor is slow with it */
+async function openFloats(word: string, note: (text: string) => void, asStored: boolean): Promise<OpenedModel> {
   const run = findRun(word)
-  if (run !== undefined && isAdapterFolder(adapterOf(run))) return await openAdapted(run, note)
+  if (run !== undefined && isAdapterFolder(adapterOf(run))) return await openAdapted(run, note, asStored)
   if (run !== undefined && !existsSync(finishedModelOf(run)))
     return { name: run, ...(await openRunCheckpoint(run, note)) }
   const runOf = runOfCheckpoint(word)
@@ -85,7 +109,7 @@ export async function openModel(word: string, note: (text: string) => void): Pro
     throw new CommandError(
       `${folder} is a file; expected a GGUF file or the folder of a model, a run or one of its checkpoints`,
     )
-  const dtype = computeDtypeOf(folder)
+  const dtype = asStored ? undefined : computeDtypeOf(folder)
   const model = loadModel(folder, dtype === undefined ? {} : { dtype })
   const tokenizer = await loadTokenizer(folder)
   return { name: folder, model, tokenizer }
@@ -95,10 +119,10 @@ export async function openModel(word: string, note: (text: string) => void): Pro
 export async function openTextModel(
   word: string,
   note: (text: string) => void,
-  adapter?: string,
+  { adapter, quantize }: OpenOptions & { adapter?: string | undefined } = {},
 ): Promise<OpenedModel & { tokenizer: Tokenizer }> {
-  const bare = await openModel(word, note)
-  const { tokenizer, ...opened } = adapter === undefined ? bare : await withAdapter(bare, adapter)
+  const bare = await openFloats(word, note, quantize !== undefined)
+  const { tokenizer, ...opened } = inBits(adapter === undefined ? bare : await withAdapter(bare, adapter), quantize)
   if (tokenizer !== undefined) return { ...opened, tokenizer }
   throw new CommandError(
     `${opened.name} has no tokenizer.json, so it knows no text`,

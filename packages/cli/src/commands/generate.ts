@@ -3,6 +3,7 @@ import type { Tokenizer } from 'hearth/data'
 import { defineCommand } from '../command.js'
 import { exitCodes } from '../failure.js'
 import { readStdin } from '../input.js'
+import { quantizeOption } from '../quantize.js'
 
 export const generate = defineCommand({
   name: 'generate',
@@ -51,6 +52,7 @@ export const generate = defineCommand({
     },
     adapter: { kind: 'text', value: 'DIR', description: 'adapter folder (PEFT) that the model wears' },
     chat: { kind: 'flag', description: 'PROMPT is what a user says, in the chat template of the model' },
+    quantize: quantizeOption,
     stop: { kind: 'list', value: 'TEXT', description: 'end before this text' },
     seed: { kind: 'integer', value: 'N', minimum: 0, description: 'the same seed writes the same text' },
     json: { kind: 'flag', description: 'print the text and how it ended as JSON, at the end' },
@@ -62,11 +64,15 @@ export const generate = defineCommand({
       does: 'A prompt from a file, always the likeliest token',
     },
   ],
-  async run({ arguments: { model: word, prompt: words }, options: { json, adapter, chat, ...options }, terminal }) {
+  async run({
+    arguments: { model: word, prompt: words },
+    options: { json, adapter, chat, quantize, ...options },
+    terminal,
+  }) {
     const prompt = words[0] === '-' ? await readStdin() : words.join(' ')
     const { openTextModel } = await import('../model-source.js')
     const { generateText } = await import('hearth/generate')
-    const { model, tokenizer } = await openTextModel(word, terminal.note, adapter)
+    const { model, tokenizer } = await openTextModel(word, terminal.note, { adapter, quantize })
     const asked = chat ? await chatPrompt(tokenizer, prompt) : prompt
     const abort = new AbortController()
     process.once('SIGINT', () => abort.abort())

@@ -1,6 +1,7 @@
 // `hearth score`: how well a model predicts given ids or a given text.
 import { defineCommand } from '../command.js'
 import { UsageError } from '../failure.js'
+import { quantizeOption } from '../quantize.js'
 import type { ScoreResult } from '../scoring.js'
 import type { Terminal } from '../terminal.js'
 
@@ -24,6 +25,7 @@ export const score = defineCommand({
       description:
         'tokens between the starts of two windows: smaller gives each token more before it, and takes longer',
     },
+    quantize: quantizeOption,
     lastLogits: { kind: 'flag', description: 'also the logits of the last position (of each array of ids)' },
     json: { kind: 'flag', description: 'print the answer as JSON' },
   },
@@ -31,13 +33,13 @@ export const score = defineCommand({
     { line: 'hearth score runs/quickstart --text chapter.txt', does: 'Bits per byte of a text' },
     { line: 'hearth score models/gpt2 --ids ids.json --last-logits --json', does: 'Everything, exactly' },
   ],
-  async run({ arguments: { model: word }, options: { ids, text, stride, lastLogits, json }, terminal }) {
+  async run({ arguments: { model: word }, options: { ids, text, stride, quantize, lastLogits, json }, terminal }) {
     if ((ids === undefined) === (text === undefined))
       throw new UsageError(['give either --ids FILE or --text FILE'], 'score')
     const { openModel } = await import('../model-source.js')
     const { readIdsFile, scoreSequences, textSequence } = await import('../scoring.js')
     const source = ids === undefined ? undefined : readIdsFile(ids)
-    const opened = await openModel(word, terminal.note)
+    const opened = await openModel(word, terminal.note, { quantize })
     const { sequences, bytes } =
       source === undefined ? textSequence(text!, opened) : { sequences: source, bytes: undefined }
     const result = await scoreSequences(opened.model, sequences, { bytes, stride, wantLogits: lastLogits })
