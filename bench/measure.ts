@@ -83,14 +83,14 @@ const PYTHON = process.env.HEARTH_BENCH_PYTHON ?? '/usr/bin/python3'
 /** Whether there is a Python with PyTorch to compare with; HEARTH_BENCH_PYTHON names another. */
 export const hasPytorch = (): boolean => spawnSync(PYTHON, ['-c', 'import torch'], { stdio: 'ignore' }).status === 0
 
-/** A Python program that answers each line on its input with one line of JSON. */
+/** A program, Python's unless it is said, that answers each line on its input with one line of JSON. */
 export class Peer {
   readonly #process: ChildProcessByStdio<Writable, Readable, null>
   readonly #lines: Interface
   readonly #answers: AsyncIterator<string>
 
-  constructor(args: readonly string[], env: NodeJS.ProcessEnv = {}) {
-    this.#process = spawn(PYTHON, args, { stdio: ['pipe', 'pipe', 'inherit'], env: { ...process.env, ...env } })
+  constructor(args: readonly string[], env: NodeJS.ProcessEnv = {}, program = PYTHON) {
+    this.#process = spawn(program, args, { stdio: ['pipe', 'pipe', 'inherit'], env: { ...process.env, ...env } })
     this.#lines = createInterface(this.#process.stdout)
     this.#answers = this.#lines[Symbol.asyncIterator]()
   }

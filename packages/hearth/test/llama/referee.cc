@@ -3,9 +3,12 @@
 // that version's llama.h and ggml.h, as far as they are used here.
 //   referee LIBRARIES logits MODEL OUT GREEDY ID...    float32 logits of every position, then GREEDY tokens on stdout
 //   referee LIBRARIES tokens MODEL TEXTFILE            the ids of a text on stdout, its beginning and special tokens included
+//   referee LIBRARIES time MODEL THREADS PROMPT         seconds for each line on stdin: `prompt` reads so many tokens from
+//                                                      nothing, `N` gives N tokens after it
 //   referee LIBRARIES blocks TYPE COUNT IN OUT         float32 numbers of so many numbers in blocks
 #include <dlfcn.h>
 
+#include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -112,6 +115,32 @@ void writeLogits(void* model, void* vocabulary, const char* out, int greedy, std
   }
 }
 
+void answerTimes(void* model, int threads, int prompt) {
+  ContextParams params = function<ContextParams()>("llama_context_default_params")();
+  params.context = static_cast<uint32_t>(prompt + 256);
+  params.batch = params.microBatch = 512;
+  params.threads = params.threadsBatch = threads;
+  void* context = function<void*(void*, ContextParams)>("llama_init_from_model")(model, params);
+  if (context == nullptr) die("llama.cpp makes no context");
+  const auto decode = function<int32_t(void*, Batch)>("llama_decode");
+  void* memory = function<void*(void*)>("llama_get_memory")(context);
+  char line[32];
+  while (std::fgets(line, sizeof(line), stdin) != nullptr) {
+    const bool whole = line[0] == 'p';
+    std::vector<int32_t> ids(whole ? static_cast<size_t>(prompt) : 1);
+    for (size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<int32_t>(i % 1000 + 10);
+    if (whole) function<void(void*, bool)>("llama_memory_clear")(memory, true);
+    const auto begun = std::chrono::steady_clock::now();
+    for (int i = 0; i < (whole ? 1 : std::atoi(line)); ++i) {
+      Batch batch = {static_cast<int32_t>(ids.size()), ids.data(), nullptr, nullptr, nullptr, nullptr, nullptr};
+      if (decode(context, batch) != 0) die("llama.cpp cannot decode");
+      function<void(void*)>("llama_synchronize")(context);
+    }
+    std::printf("{\"seconds\": %f}\n", std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count());
+    std::fflush(stdout);
+  }
+}
+
 std::string contentsOf(const char* path) {
   std::ifstream file(path, std::ios::binary);
   return {std::istreambuf_iterator<char>(file), {}};
@@ -150,6 +179,10 @@ int main(int count, char** arguments) {
   if (what == "tokens") {
     printTokens(vocabulary, contentsOf(arguments[4]));
     return 0;
+  }
+  if (what == "time") {
+    answerTimes(model, std::atoi(arguments[4]), std::atoi(arguments[5]));
+    std::_Exit(0);
   }
   std::vector<int32_t> ids;
   for (int i = 6; i < count; ++i) ids.push_back(std::atoi(arguments[i]));

@@ -62,6 +62,11 @@ export class LlamaReferee {
     return Array.from(new Float32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4))
   }
 
+  /** The command that times a model; see referee.cc. */
+  timing(model: string, threads: number, prompt: number): [program: string, ...args: string[]] {
+    return [join(this.#folder, 'referee'), libraries!, 'time', model, String(threads), String(prompt)]
+  }
+
   close(): void {
     rmSync(this.#folder, { recursive: true })
   }
