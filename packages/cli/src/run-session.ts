@@ -1,8 +1,9 @@
 // One run on a terminal, whether it starts or goes on: progress while it works, signals, and what is said at the end.
-import { basename } from 'node:path'
+import { basename, resolve } from 'node:path'
 import { completeText } from 'hearth/generate'
 import type { RunOptions, RunResult, Sampler } from 'hearth/train'
 import { commandLine, shortPath } from './command-line.js'
+import { Guardian } from './guardian.js'
 import { onInterrupt } from './interrupt.js'
 import { Progress } from './progress.js'
 import type { Terminal } from './terminal.js'
@@ -19,26 +20,49 @@ const sampler: Sampler = async (model, tokenizer, prompt, signal) => {
   return prompt + text
 }
 
-/** Runs to the end or to the first signal; sets the exit code of a run that was stopped. */
-export async function watchRun(terminal: Terminal, run: (hooks: RunHooks) => Promise<RunResult>): Promise<RunResult> {
+/** A run that another process goes on with, should this one be killed. */
+export interface Guarded {
+  dir: string
+  workers: WorkersAsked
+}
+
+/**
+ * Runs to the end or to the first signal; sets the exit code of a run that was stopped.
+ * @param guarded a run in this process alone ends with it: nothing but its checkpoints would be left to go on from
+ */
+export async function watchRun(
+  terminal: Terminal,
+  run: (hooks: RunHooks) => Promise<RunResult>,
+  guarded?: Guarded,
+): Promise<RunResult> {
   const progress = new Progress(terminal)
+  let guardian: Guardian | undefined
+  const guard = () => {
+    if (guarded?.workers.workers !== undefined)
+      guardian ??= new Guardian(resolve(guarded.dir), argumentsOf(guarded.workers))
+  }
   let saved: number | undefined
   const interrupt = onInterrupt((text) => progress.note(text), {
     stopping: 'Stopping: the step at hand is finished and saved first.',
     kept: () => (saved === undefined ? 'no step is saved yet' : `step ${saved} is saved`),
   })
+  // From here on its end is wanted, also that by a second Ctrl+C.
+  interrupt.signal.addEventListener('abort', () => guardian?.release())
   try {
     const result = await run({
       signal: interrupt.signal,
       sampler,
       report: (event) => {
         if (event.kind === 'checkpoint' || event.kind === 'restored') saved = event.step
+        if (event.kind === 'phase' && event.phase === 'training' && !interrupt.signal.aborted) guard()
+        if (event.kind === 'step') guardian?.progress()
         progress.report(event)
       },
     })
     if (result.stopped) terminal.exitCode = interrupt.exitCode ?? 0
     return result
   } finally {
+    guardian?.release()
     progress.close()
     interrupt.release()
   }
@@ -73,6 +97,13 @@ export interface WorkersAsked {
   minWorkers: number | undefined
   replaceSlow: boolean
 }
+
+/** The same as words of a command line. */
+const argumentsOf = ({ workers, minWorkers, replaceSlow }: WorkersAsked): string[] => [
+  ...(workers === undefined ? [] : ['--workers', String(workers)]),
+  ...(minWorkers === undefined ? [] : ['--min-workers', String(minWorkers)]),
+  ...(replaceSlow ? ['--replace-slow'] : []),
+]
 
 /** What was given of them. */
 export const workersOf = ({ workers, minWorkers, replaceSlow }: WorkersAsked): Omit<RunOptions, keyof RunHooks> => ({

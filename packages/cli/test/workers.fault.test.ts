@@ -26,32 +26,72 @@ const weightsOf = (name: string) =>
     .update(readFileSync(join(cwd, 'runs', name, 'model/model.safetensors')))
     .digest('hex')
 
-test(
-  'a supervisor that is killed leaves the state of the last step: the run goes on from there, to the same bits',
+// No checkpoint before the end: only the state file can hold what was done.
+const settings = ['batch=4', 'slots=2', 'steps=300', 'every.checkpoint=1000', 'every.evaluate=1000', 'every.log=1']
+
+const undisturbed = async () => {
+  const asked = [...tinyRun('calm', ...settings), '--workers', '1', '--set', 'slots=2']
+  expect((await hearth(asked, { cwd })).code).toBe(0)
+}
+
+/** What the supervisors of a run said when they began, after the first one. */
+const resumptionsOf = (name: string) =>
+  readFileSync(join(cwd, `runs/${name}/events.jsonl`), 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as { kind: string; from?: string; step?: number })
+    .filter(({ kind }) => kind === 'resumed')
+    .slice(1)
+
+/** The processes that a process started, and what they run. */
+const childrenOf = (pid: number) =>
+  readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .flatMap((name) => {
+      try {
+        const stat = readFileSync(`/proc/${name}/stat`, 'utf8')
+        const parent = Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1])
+        return parent === pid ? [{ pid: Number(name), line: readFileSync(`/proc/${name}/cmdline`, 'utf8') }] : []
+      } catch {
+        return []
+      }
+    })
+
+test.skipIf(!existsSync('/proc/self/stat'))(
+  'a supervisor that is killed is replaced by itself: the run goes on from the last step, to the same bits',
   async () => {
-    // No checkpoint before the end: only the state file can hold what was done.
-    const settings = ['batch=4', 'slots=2', 'steps=300', 'every.checkpoint=1000', 'every.evaluate=1000', 'every.log=1']
     const killed = startHearth([...tinyRun('killed', ...settings), '--workers', '2'], { cwd })
     await hasLines(join(cwd, 'runs/killed/metrics.jsonl'), 5)
+    // The guardian first: the supervisor sees to another one.
+    const guardian = childrenOf(killed.child.pid!).find(({ line }) => line.includes('guardian-process'))!
+    process.kill(guardian.pid, 'SIGKILL')
+    await hasLines(join(cwd, 'runs/killed/metrics.jsonl'), 40)
     killed.child.kill('SIGKILL')
-    expect((await killed.finished).signal).toBe('SIGKILL')
-    const checkpoints = join(cwd, 'runs/killed/checkpoints')
-    expect(existsSync(checkpoints) ? readdirSync(checkpoints) : []).toEqual([])
-
-    expect((await hearth(['resume', 'killed'], { cwd })).code).toBe(0)
-    const events = readFileSync(join(cwd, 'runs/killed/events.jsonl'), 'utf8')
-    const resumed = events
-      .trim()
-      .split('\n')
-      .map((line) => JSON.parse(line) as { kind: string; from?: string; step?: number })
-    const second = resumed.filter(({ kind }) => kind === 'resumed')[1]
+    // Its streams are open for as long as somebody goes on with the run.
+    const { signal, stdout, stderr } = await killed.finished
+    expect(signal).toBe('SIGKILL')
+    expect(stderr).toMatch(/the supervisor \(process \d+\) was lost; the run goes on by itself in process \d+/)
+    expect(stdout).toMatch(/Done: 300 steps/)
+    const [second, third] = resumptionsOf('killed')
     expect(second).toMatchObject({ from: 'state file' })
-    expect(second!.step).toBeGreaterThan(0)
-
-    expect((await hearth([...tinyRun('calm', ...settings), '--workers', '1', '--set', 'slots=2'], { cwd })).code).toBe(
-      0,
-    )
+    expect(second!.step).toBeGreaterThanOrEqual(39)
+    expect(third).toBeUndefined()
+    await undisturbed()
     expect(weightsOf('killed')).toBe(weightsOf('calm'))
+  },
+  SLOW,
+)
+
+test(
+  'a run that is asked to stop, and then killed, is left alone',
+  async () => {
+    const stopped = startHearth([...tinyRun('stopped', ...settings), '--workers', '2'], { cwd })
+    await hasLines(join(cwd, 'runs/stopped/metrics.jsonl'), 5)
+    stopped.child.kill('SIGTERM')
+    const { code, stderr } = await stopped.finished
+    expect(code).toBe(143)
+    expect(stderr).not.toMatch(/goes on by itself/)
+    expect(resumptionsOf('stopped')).toEqual([])
   },
   SLOW,
 )

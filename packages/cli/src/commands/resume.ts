@@ -3,6 +3,7 @@ import { basename, join, posix } from 'node:path'
 import { defineCommand } from '../command.js'
 import { workerOptions } from '../worker-options.js'
 import { UsageError } from '../failure.js'
+import type { RunHooks } from '../run-session.js'
 import { findRun, locateRun, RUNS_FOLDER } from '../locate.js'
 import { ranksOf, rankOptions } from '../rank-options.js'
 
@@ -69,10 +70,11 @@ export const resume = defineCommand({
     const { restoreRun, resumeRun } = await import('hearth/train')
     const { printResult, watchRun, workersOf } = await import('../run-session.js')
     const change = (config: object) => applySettings(config, options.set, 'resume')
-    const result = await watchRun(terminal, async (hooks) => {
+    const goOn = async (hooks: RunHooks) => {
       if (place !== undefined) await restoreRun(place, dir, hooks)
       return await resumeRun(dir, { ...hooks, change, ...workersOf(options), ...ranks })
-    })
+    }
+    const result = await watchRun(terminal, goOn, { dir, workers: options })
     if (options.json) terminal.json(result)
     else printResult(terminal, result)
   },

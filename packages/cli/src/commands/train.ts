@@ -2,6 +2,7 @@
 import { join } from 'node:path'
 import { defineCommand } from '../command.js'
 import { workerOptions } from '../worker-options.js'
+import type { RunHooks } from '../run-session.js'
 import { RUNS_FOLDER } from '../locate.js'
 import { ranksOf, rankOptions } from '../rank-options.js'
 import { table } from '../table.js'
@@ -55,9 +56,8 @@ export const train = defineCommand({
     }
     const { printResult, watchRun, workersOf } = await import('../run-session.js')
     const dir = join(options.runs, config.name)
-    const result = await watchRun(terminal, (hooks) =>
-      startRun(config, { dir, ...hooks, ...workersOf(options), ...ranks }),
-    )
+    const start = (hooks: RunHooks) => startRun(config, { dir, ...hooks, ...workersOf(options), ...ranks })
+    const result = await watchRun(terminal, start, { dir, workers: options })
     if (options.json) terminal.json(result)
     else printResult(terminal, result)
   },

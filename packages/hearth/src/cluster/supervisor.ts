@@ -25,6 +25,8 @@ export interface SupervisorOptions extends CrewOptions {
   /** Processes that are ready to take the place of one that is lost. @default 0 */
   spares?: number
   onEvent?: (event: CrewEvent) => void
+  /** Told of every process, also spare ones, before it is given anything to do. */
+  onLaunch?: (pid: number) => void
 }
 
 const TICK_MILLISECONDS = 200
@@ -162,6 +164,7 @@ export class Supervisor<Task> {
       env: { ...process.env, ...this.#options.env },
       execArgv: [],
     })
+    if (child.pid !== undefined) this.#options.onLaunch?.(child.pid)
     const worker: Worker = { place, process: child, started: seconds(), ready: false, lastWords: '' }
     child.stderr?.setEncoding('utf8').on('data', (text: string) => {
       worker.lastWords = (worker.lastWords + text).slice(-LAST_WORDS)

@@ -101,7 +101,7 @@ function refusal(folder: string, { file, holder }: Held): HearthError {
 }
 
 /** When a process started; undefined when there is none of that number, or only its remains. */
-function startOf(pid: number): string | undefined {
+export function startOf(pid: number): string | undefined {
   if (existsSync('/proc/self/stat')) return startInProc(pid)
   try {
     return execFileSync('ps', ['-o', 'lstart=', '-p', String(pid)], { encoding: 'utf8' }).trim() || undefined

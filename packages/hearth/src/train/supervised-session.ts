@@ -11,12 +11,13 @@ import type { LanguageModel } from '../models/index.js'
 import { configHash } from './changes.js'
 import type { SaverJob, SaveResult, SaveTask } from './checkpoint-process.js'
 import type { Engine } from './engine.js'
-import { EventLog, Goodput, refusalOf, troubleOf } from './event-log.js'
+import { EventLog, Goodput, refusalOf, saverLost, troubleOf } from './event-log.js'
 import { checkBeginning, finishRewind } from './go-back.js'
 import type { Named } from './gradients.js'
 import type { HeldOutLoss } from './held-out.js'
 import { judgedSteps, type JudgedSteps, type RewindVerdict } from './judged-steps.js'
 import { Session } from './session.js'
+import { noteProcess } from './left-processes.js'
 import { metaIn, StateRecovery } from './state-recovery.js'
 import { prepareState, type PreparedState } from './supervised-state.js'
 import type { SupervisedOptions } from './supervised-options.js'
@@ -60,13 +61,14 @@ export class SupervisedSession implements Engine {
     this.#log = new EventLog(run.paths.events, (event) => report({ kind: 'trouble', event }), warn)
     this.#log.write({ kind: 'resumed', step: this.step, from: prepared.from })
     this.#supervisor = new Supervisor<TrainTask>(this.#crewOptions())
-    options.onCrew?.(underDrill(this.#supervisor, prepared.state))
     this.#saver = new Supervisor<SaveTask>({
       size: 1,
       entry: join(programs, 'checkpoint-process.js'),
       job: { state: prepared.state.path, hash: prepared.hash, folder: run.paths.checkpoints } satisfies SaverJob,
-      onEvent: (event) => event.kind !== 'started' && this.#log.write(troubleOf(event)),
+      onLaunch: this.#noteProcess,
+      onEvent: (event) => event.kind === 'lost' && this.#log.write(saverLost(event)),
     })
+    options.onCrew?.(underDrill(this.#supervisor, this.#saver, prepared.state))
     this.#workers = new Workers({
       supervisor: this.#supervisor,
       state: prepared.state,
@@ -85,6 +87,8 @@ export class SupervisedSession implements Engine {
     this.#recovery = this.#recover()
   }
 
+  readonly #noteProcess = (pid: number) => noteProcess(dirname(this.#prepared.state.path), pid)
+
   #crewOptions(): SupervisorOptions {
     const { workers, minWorkers = workers, replaceSlow = false, patience } = this.#options
     return {
@@ -97,6 +101,7 @@ export class SupervisedSession implements Engine {
       env: this.#threads(),
       spares: SPARES,
       ...patience,
+      onLaunch: this.#noteProcess,
       onEvent: (event) => this.#notice(event),
     }
   }

@@ -9,6 +9,7 @@ import { flattenTree } from '../tree/index.js'
 import { configHash } from './changes.js'
 import { resolveConfig, type RunConfig } from './config.js'
 import { runPaths, type RunRecord } from './run-folder.js'
+import { endLeftProcesses } from './left-processes.js'
 import { Judge } from './judge.js'
 import { judgeOptions, Session } from './session.js'
 import { partsOf } from './shares.js'
@@ -48,6 +49,8 @@ export async function prepareState(options: SupervisedOptions): Promise<Prepared
   const { config } = run
   const parts = partsOf(config.slots, workers).length
   const hash = stateHash(run.record)
+  const left = findStateFolder(run.folder)
+  if (left !== undefined) await endLeftProcesses(left)
   const session = new Session(run, data, dtype, report)
   await session.restore()
   const { tensors, step } = session.trainer.state
@@ -63,12 +66,12 @@ export async function prepareState(options: SupervisedOptions): Promise<Prepared
     parent: session.parent,
   }
   try {
-    const left = takeOver(run.folder, hash, step)
-    const judge = left ? new Judge(judgeOptions(config), judgeIn(left.committed!.meta)) : session.judge
+    const taken = takeOver(run.folder, hash, step)
+    const judge = taken ? new Judge(judgeOptions(config), judgeIn(taken.committed!.meta)) : session.judge
     const meta = { judge: judge.state }
-    const state = left ?? createState(run.folder, hash, { tensors, step, meta, gradients: weights, parts })
+    const state = taken ?? createState(run.folder, hash, { tensors, step, meta, gradients: weights, parts })
     const gradients = parts > 1 ? createGradients(state.path, hash, weights, parts) : undefined
-    const from = left ? 'state file' : session.savedStep >= 0 ? 'checkpoint' : 'nothing'
+    const from = taken ? 'state file' : session.savedStep >= 0 ? 'checkpoint' : 'nothing'
     const close = () => [state, gradients].forEach((file) => file?.close())
     return { ...known, state, gradients, judge, from, close }
   } finally {
