@@ -148,6 +148,10 @@ export class Progress {
         const { step, lostSeconds } = event as Extract<typeof event, { kind: 'recovered' }>
         return `step ${step} was done all the same; that cost ${lostSeconds.toFixed(1)} s`
       },
+      'saver-lost': () => {
+        const { reason } = event as Extract<typeof event, { kind: 'saver-lost' }>
+        return `the process that writes checkpoints was lost (${reason}); another takes its place`
+      },
       'worker-slow': () => {
         const { worker, seconds, usual } = event as Extract<typeof event, { kind: 'worker-slow' }>
         return `worker ${worker} is slow: its share of a step takes ${seconds.toFixed(2)} s, that of the others ${usual.toFixed(2)} s`

@@ -1,5 +1,5 @@
 // The promise of the product, in small: whatever happens to the workers, the weights have the same bits. A hundred faults
-// here; the long campaign is `npm run drill:long`.
+// here; a long campaign is `hearth drill --faults 1000`.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

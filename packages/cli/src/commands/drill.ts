@@ -13,7 +13,7 @@ export const drill = defineCommand({
   name: 'drill',
   summary: 'have faults happen to a small run, and see that its bits stay the same',
   description: [
-    'Trains a small model twice on this machine: once undisturbed, and once while its workers are killed, crash, stand still, are late and give numbers that are none, by a schedule that the seed decides. Then it compares weights and optimizer state bit for bit, and says for each kind of fault how soon it was noticed and when the next step was committed.',
+    'Trains a small model twice on this machine: once while its workers are killed, crash, stand still, are late and give numbers that are none, checkpoints fail and bits of the state flip, by a schedule that the seed decides, and once undisturbed, without workers. Then it compares weights and optimizer state bit for bit, and says for each kind of fault how soon it was noticed and when the next step was committed.',
     'It uses the supervisor, workers and state file of every run with --workers. Nothing outside a temporary folder is touched.',
   ],
   arguments: {},
@@ -33,7 +33,7 @@ export const drill = defineCommand({
     const status = terminal.interactive ? new StatusLine(process.stderr) : undefined
     const folder = await mkdtemp(join(tmpdir(), 'hearth-drill-'))
     try {
-      terminal.note(`Training undisturbed, then with ${faults} faults and ${workers} workers …`)
+      terminal.note(`Training with ${faults} faults and ${workers} workers, then undisturbed …`)
       const onProgress = (had: number, of: number) => status?.set(`Faults  ${had}/${of}`)
       const report = await runDrill({ workers, faults, seed, folder, onProgress })
       status?.clear()

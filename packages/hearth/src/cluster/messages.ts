@@ -27,3 +27,5 @@ export type InjectedFault =
   | { kind: 'drag'; seconds: number }
   /** Its next gradient has a number that is none. */
   | { kind: 'nan' }
+  /** The disk is full when it writes next. */
+  | { kind: 'full disk' }

@@ -59,6 +59,6 @@ const describe = (error: unknown) => (error instanceof Error ? error.message : S
 function have(fault: InjectedFault, handlers: TaskHandlers<never> | undefined): number {
   if (fault.kind === 'exit') process.exit(fault.code)
   if (fault.kind === 'block') Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, fault.seconds * 1000)
-  if (fault.kind === 'nan') handlers?.spoil?.()
+  if (fault.kind === 'nan' || fault.kind === 'full disk') handlers?.spoil?.()
   return fault.kind === 'slow' ? fault.seconds : 0
 }

@@ -1,7 +1,15 @@
 // The program that copies a committed bank to a durable checkpoint while training goes on: a process of its own, so that
 // neither steps nor the supervisor wait for the disk. The bank is held for it until it answers.
 import { CheckpointError, setNumThreads, type Tensor } from '@hearth/torch'
-import { prune, realStorage, saveCheckpoint, StateFile, type Json, type Retention } from '../checkpoint/index.js'
+import {
+  prune,
+  realStorage,
+  saveCheckpoint,
+  StateFile,
+  type Json,
+  type Retention,
+  type Storage,
+} from '../checkpoint/index.js'
 import { hashesOf, nameOf } from './bank-hashes.js'
 import { serveTasks } from '../cluster/index.js'
 
@@ -34,10 +42,35 @@ serveTasks<SaveTask>((opened) => {
   const { state: path, hash, folder } = opened as SaverJob
   setNumThreads(1)
   const state = StateFile.open(path, { config: hash })
-  return Promise.resolve({ run: (task) => save(state.bank(task.bank), folder, task) })
+  let full = false
+  return Promise.resolve({
+    run: (task) => {
+      const storage = full ? fullDisk : realStorage
+      full = false
+      return save(storage, state.bank(task.bank), folder, task)
+    },
+    // For drills.
+    spoil: () => {
+      full = true
+    },
+  })
 })
 
-async function save(tensors: Record<string, Tensor>, folder: string, task: SaveTask): Promise<SaveResult> {
+/** A disk that takes nothing more. */
+const fullDisk: Storage = {
+  ...realStorage,
+  create: async (path) => ({
+    ...(await realStorage.create(path)),
+    write: () => Promise.reject(Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' })),
+  }),
+}
+
+async function save(
+  storage: Storage,
+  tensors: Record<string, Tensor>,
+  folder: string,
+  task: SaveTask,
+): Promise<SaveResult> {
   const { step, meta, parent, keep, planned } = task
   const started = performance.now()
   try {
@@ -46,7 +79,7 @@ async function save(tensors: Record<string, Tensor>, folder: string, task: SaveT
         saved: false,
         problem: `the checkpoint of step ${step} was not saved: memory flipped a bit of its state`,
       }
-    const { path, hash } = await saveCheckpoint(realStorage, folder, { step, tensors, meta, parent })
+    const { path, hash } = await saveCheckpoint(storage, folder, { step, tensors, meta, parent })
     const seconds = (performance.now() - started) / 1000
     return { saved: true, path, hash, seconds, ...(await pruned(folder, { keepLast: keep, planned })) }
   } catch (error) {

@@ -8,6 +8,8 @@ import { AppendFile } from './metrics-append-file.js'
 export type RunTrouble =
   | { kind: 'worker-started'; worker: number; pid: number; seconds: number }
   | { kind: 'worker-lost'; worker: number; pid: number; reason: string; noticedAfterSeconds?: number }
+  /** The process that writes checkpoints; another does its work again. */
+  | { kind: 'saver-lost'; pid: number; reason: string }
   | { kind: 'task-failed'; worker: number; reason: string }
   /** Seconds that its share of a step takes, and that of the others. */
   | { kind: 'worker-slow'; worker: number; seconds: number; usual: number }
@@ -61,6 +63,12 @@ export function refusalOf({ step, batch, verdict }: Refusal): RunTrouble {
   const { kind: action, reason } = verdict as Exclude<Refusal['verdict'], { kind: 'rewind' }>
   return { kind: 'refused', step, batch, reason, action }
 }
+
+export const saverLost = ({ pid, reason }: Extract<CrewEvent, { kind: 'lost' }>): RunTrouble => ({
+  kind: 'saver-lost',
+  pid,
+  reason,
+})
 
 /** What a supervisor noticed, in the words of the log. */
 export function troubleOf(event: CrewEvent): RunTrouble {

@@ -1,6 +1,7 @@
-// The fire drill: a small model is trained twice, once undisturbed and once while workers are killed, stopped, slowed and
-// given numbers that are none, by a schedule that its seed decides. The weights must have the same bits. It runs the same
-// supervisor and workers as any run, on the machine that it is to be trusted on.
+// The fire drill: a small model is trained twice, once while workers are killed, stopped, slowed and given numbers that
+// are none, checkpoints fail and memory flips bits, by a schedule that its seed decides, and once undisturbed, without
+// workers. The weights must have the same bits. It runs the same supervisor and workers as any run, on the machine that
+// it is to be trusted on.
 import { createHash } from 'node:crypto'
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -40,6 +41,8 @@ export interface DrillReport {
 }
 
 const SLOTS = 4
+/** Steps that a run goes on after its last fault: time for that to be noticed. */
+const STEPS_AFTER = 13
 const PATIENCE = { deadlines: { minimumSeconds: 1 }, maxFalls: 1000 }
 
 /**
@@ -53,23 +56,34 @@ export async function drill(options: DrillOptions): Promise<DrillReport> {
   const text = join(folder, 'text.txt')
   writeFileSync(text, randomText(seed))
   const config = (name: string) => drillConfig(name, text, stepsFor(faults), seed)
-  const calm = join(folder, 'undisturbed')
-  await startRun(config('undisturbed'), { dir: calm, workers: 1, ...(signal && { signal }) })
-
   const record = new DrillRecord()
   const happenings = new Happenings(planFaults(faults, seed), record, options.onProgress)
   const dir = join(folder, 'disturbed')
+  const enough = new AbortController()
   const report = (event: RunEvent) => {
     record.hear(event)
-    if (event.kind === 'step') happenings.afterStep(event.step.number)
+    if (event.kind !== 'step') return
+    happenings.afterStep(event.step.number)
+    if (happenings.over(event.step.number)) enough.abort()
   }
   const onCrew = (crew: CrewUnderDrill) => happenings.happenTo(crew)
-  await startRun(config('disturbed'), {
+  const { step } = await startRun(config('disturbed'), {
     ...{ dir, workers, report, drill: { onCrew, patience: PATIENCE } },
-    ...(signal && { signal }),
+    signal: signal ? AbortSignal.any([signal, enough.signal]) : enough.signal,
   })
+  const calm = join(folder, 'undisturbed')
+  await undisturbed(config('undisturbed'), calm, step, signal)
   const sameBits = stateHash(calm) === stateHash(dir)
   return { workers, seed, ...record.summary(), sameBits }
+}
+
+/** The same steps in this process, with no workers at all. */
+async function undisturbed(config: RunConfig, dir: string, steps: number, signal?: AbortSignal): Promise<void> {
+  const there = new AbortController()
+  const report = (event: RunEvent) => {
+    if (event.kind === 'step' && event.step.number === steps) there.abort()
+  }
+  await startRun(config, { dir, report, signal: signal ? AbortSignal.any([signal, there.signal]) : there.signal })
 }
 
 function drillConfig(name: string, text: string, steps: number, seed: number): RunConfig {
@@ -118,6 +132,8 @@ class Happenings {
   readonly #record: DrillRecord
   readonly #onProgress: DrillOptions['onProgress']
   #crew: CrewUnderDrill | undefined
+  /** The step after which the last fault was had. */
+  #last: number | undefined
 
   constructor(faults: readonly Fault[], record: DrillRecord, onProgress: DrillOptions['onProgress']) {
     this.#left = [...faults]
@@ -133,7 +149,7 @@ class Happenings {
   afterStep(step: number): void {
     const due = this.#left[0]
     if (due === undefined || due.afterStep > step || (this.#record.open && !due.atOnce)) return
-    if (!this.#crew!.processes.some(({ ready }) => ready)) return
+    if (!this.#crew!.processes.some(({ ready }) => ready) || (due.kind === 'nan' && this.#record.spoiled)) return
     this.#left.shift()
     // Between two steps, when the committed state is at rest: a step that reads it is not under way.
     if (due.kind === 'bit flip') this.#have(due)
@@ -141,9 +157,23 @@ class Happenings {
     this.#onProgress?.(this.#of - this.#left.length, this.#of)
   }
 
+  /** Whether all faults were had, and some steps ago. */
+  over(step: number): boolean {
+    if (this.#left.length > 0) return false
+    this.#last ??= step
+    return step >= this.#last + STEPS_AFTER && !this.#record.open
+  }
+
   #have({ kind, choice }: Fault): void {
-    if (kind === 'bit flip') {
-      this.#crew!.flipBit(choice)
+    const { saver } = this.#crew!
+    const elsewhere: Partial<Record<FaultKind, () => void>> = {
+      'bit flip': () => this.#crew!.flipBit(choice),
+      saver: () => saver.processes.forEach(({ pid }) => signalTo(pid, 'SIGKILL')),
+      'full disk': () => saver.inject(0, { kind: 'full disk' }),
+    }
+    const strike = elsewhere[kind]
+    if (strike) {
+      strike()
       this.#record.happened(kind, [0])
       return
     }

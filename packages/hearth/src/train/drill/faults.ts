@@ -2,7 +2,19 @@
 // they happen (drill.ts).
 import { hashCounters } from '../../data/index.js'
 
-export const FAULT_KINDS = ['kill', 'exit', 'segfault', 'stop', 'block', 'slow', 'nan', 'bit flip', 'kill all'] as const
+export const FAULT_KINDS = [
+  'kill',
+  'exit',
+  'segfault',
+  'stop',
+  'block',
+  'slow',
+  'nan',
+  'bit flip',
+  'saver',
+  'full disk',
+  'kill all',
+] as const
 export type FaultKind = (typeof FAULT_KINDS)[number]
 
 /** What each kind is, for people. */
@@ -15,6 +27,8 @@ export const FAULT_MEANINGS: Record<FaultKind, string> = {
   slow: 'a worker is late',
   nan: 'a gradient has a number that is none',
   'bit flip': 'a bit of the state flips in memory',
+  saver: 'the process that writes checkpoints is killed',
+  'full disk': 'the disk is full at the next checkpoint',
   'kill all': 'all workers are killed at once',
 }
 
@@ -40,6 +54,8 @@ const SHARES: Record<FaultKind, number> = {
   slow: 10,
   nan: 16,
   'bit flip': 8,
+  saver: 5,
+  'full disk': 4,
   'kill all': 5,
 }
 

@@ -1,6 +1,7 @@
 // What happened in a drill: for each fault, when it was noticed and when the next step was committed; and the figures of
 // all of them.
 import type { RunEvent } from '../run-events.js'
+import type { RunTrouble } from '../event-log.js'
 import { FAULT_KINDS, type FaultKind } from './faults.js'
 
 /** Seconds: median, 99th percentile, longest; undefined where there was nothing to measure. */
@@ -30,6 +31,13 @@ interface Happened {
 /** The others are ridden out by the worker itself. */
 const ENDS_A_WORKER: ReadonlySet<FaultKind> = new Set(['kill', 'exit', 'segfault', 'stop', 'block', 'kill all'])
 
+/** Events that tell of faults which end no worker. */
+const NOTICED_BY: Partial<Record<RunTrouble['kind'], FaultKind>> = {
+  refused: 'nan',
+  corrupt: 'bit flip',
+  'saver-lost': 'saver',
+}
+
 /** Steps after which a fault that nobody noticed is waited for no more. */
 const STEPS_OPEN = 12
 
@@ -55,9 +63,18 @@ export class DrillRecord {
     )
   }
 
+  /** Whether a gradient was spoiled that nobody has computed yet: a second one may spoil the same batch twice. */
+  get spoiled(): boolean {
+    const isOpen = ({ kind, noticedAt, afterStep }: Happened) =>
+      kind === 'nan' && noticedAt === undefined && this.#lastStep - afterStep < STEPS_OPEN
+    return this.#happened.some(isOpen)
+  }
+
   hear(event: RunEvent): void {
     if (event.kind === 'step') this.#step(event.step.number)
     else if (event.kind === 'trouble') this.#trouble(event.event)
+    else if (event.kind === 'warning' && event.message.includes('disk is full'))
+      this.#notice(({ kind }) => kind === 'full disk')
   }
 
   #step(number: number): void {
@@ -69,15 +86,14 @@ export class DrillRecord {
 
   #trouble(event: Extract<RunEvent, { kind: 'trouble' }>['event']): void {
     if (event.kind === 'goodput') this.#goodput = event
-    const unnoticed = this.#happened.filter(({ noticedAt }) => noticedAt === undefined)
-    const fault =
-      event.kind === 'refused'
-        ? unnoticed.find(({ kind }) => kind === 'nan')
-        : event.kind === 'corrupt'
-          ? unnoticed.find(({ kind }) => kind === 'bit flip')
-          : event.kind === 'worker-lost'
-            ? unnoticed.find(({ kind, places }) => ENDS_A_WORKER.has(kind) && places.includes(event.worker))
-            : undefined
+    const kind = NOTICED_BY[event.kind]
+    if (kind !== undefined) this.#notice((fault) => fault.kind === kind)
+    if (event.kind === 'worker-lost')
+      this.#notice(({ kind, places }) => ENDS_A_WORKER.has(kind) && places.includes(event.worker))
+  }
+
+  #notice(isOne: (fault: Happened) => boolean): void {
+    const fault = this.#happened.find((fault) => fault.noticedAt === undefined && isOne(fault))
     if (fault) fault.noticedAt = now()
   }
 
