@@ -5,6 +5,7 @@ import { shortPath } from './command-line.js'
 import { formatBytes, formatCount, formatDuration } from './format.js'
 import { StatusLine } from './status-line.js'
 import { withoutControls, type Terminal } from './terminal.js'
+import { troubleLine } from './trouble-lines.js'
 
 type StepEvent = Extract<RunEvent, { kind: 'step' }>
 type ChangeEvent = Extract<RunEvent, { kind: 'change' }>
@@ -137,47 +138,12 @@ export class Progress {
     else if (first || this.#due() || number === event.of) this.#print(parts.join('  '))
   }
 
-  /** What a person should know of the workers; events.jsonl has everything. */
+  /** What a person should know; events.jsonl has everything. */
   #showTrouble(event: TroubleEvent['event']): void {
-    const lines: Partial<Record<typeof event.kind, () => string>> = {
-      'worker-lost': () => {
-        const { worker, reason } = event as Extract<typeof event, { kind: 'worker-lost' }>
-        return `worker ${worker} was lost (${reason}); another takes its place`
-      },
-      recovered: () => {
-        const { step, lostSeconds } = event as Extract<typeof event, { kind: 'recovered' }>
-        return `step ${step} was done all the same; that cost ${lostSeconds.toFixed(1)} s`
-      },
-      'saver-lost': () => {
-        const { reason } = event as Extract<typeof event, { kind: 'saver-lost' }>
-        return `the process that writes checkpoints was lost (${reason}); another takes its place`
-      },
-      'worker-slow': () => {
-        const { worker, seconds, usual } = event as Extract<typeof event, { kind: 'worker-slow' }>
-        return `worker ${worker} is slow: its share of a step takes ${seconds.toFixed(2)} s, that of the others ${usual.toFixed(2)} s`
-      },
-      'worker-resting': () => {
-        const { worker, reason, seconds } = event as Extract<typeof event, { kind: 'worker-resting' }>
-        return `worker ${worker} is lost again and again (${reason}); the others go on, it is tried again in ${seconds} s`
-      },
-      corrupt: () => {
-        const { step, tensors, healedBy } = event as Extract<typeof event, { kind: 'corrupt' }>
-        return `the state of step ${step} was not what was written (${tensors.join(', ')}); healed by ${healedBy}. Test this machine's memory`
-      },
-      refused: () => {
-        const { step, batch, reason, action } = event as Extract<typeof event, { kind: 'refused' }>
-        const what = { again: 'is taken once more', skip: 'is left out', 'give up': 'ends the run' }[action]
-        return `step ${step}: ${reason}; batch ${batch} ${what}`
-      },
-      rewound: () => {
-        const { to, skipped, reason, bad } = event as Extract<typeof event, { kind: 'rewound' }>
-        const blamed = bad === undefined ? '' : ` (trouble came back soon after step ${bad}: that checkpoint is bad)`
-        return `${reason}; the run goes back to step ${to}${blamed} and leaves out batches ${skipped[0]} to ${skipped[1] - 1}`
-      },
-    }
-    const line = lines[event.kind]
+    const line = troubleLine(event)
+    if (line === undefined) return
     const about = event.kind === 'refused' || event.kind === 'rewound' ? 'numbers:' : 'workers:'
-    if (line) this.note(`${this.#terminal.noteColors.yellow(about)} ${line()}`)
+    this.note(`${this.#terminal.noteColors.yellow(about)} ${line}`)
   }
 
   #due(): boolean {
