@@ -273,7 +273,7 @@ function checkGreeting(member: number, size: number, greeting: string): void {
 const listOf = (ranks: readonly number[]) => `rank${ranks.length === 1 ? '' : 's'} ${ranks.join(', ')}`
 
 function checkOptions(options: JoinOptions): void {
-  const { store, rank, size, timeoutSeconds, operationTimeoutSeconds = timeoutSeconds, generation, address } = options
+  const { store, rank, size, timeoutSeconds, operationTimeoutSeconds, generation, address } = options
   if (!ProcessGroup.available)
     throw new HearthError('this build has no collectives: set-up found no headers of Gloo beside libtorch', {
       remedy: 'on Debian and Ubuntu: apt-get install libgloo-dev && npm run setup',
@@ -285,7 +285,8 @@ function checkOptions(options: JoinOptions): void {
   expect(isWhole(size, 1, MOST_MEMBERS), 'size', `expected a whole number from 1 to ${MOST_MEMBERS}, got ${size}`)
   expect(isWhole(rank, 0, size - 1), 'rank', `expected a whole number below size, ${size}, got ${rank}`)
   expect(isWhole(generation, 0, 1e14), 'generation', `expected a whole number from 0, got ${generation}`)
-  for (const [path, seconds] of Object.entries({ timeoutSeconds, operationTimeoutSeconds }))
+  const times = { timeoutSeconds, ...(operationTimeoutSeconds !== undefined && { operationTimeoutSeconds }) }
+  for (const [path, seconds] of Object.entries(times))
     expect(seconds > 0 && seconds <= LONGEST_SECONDS, path, `expected seconds up to ${LONGEST_SECONDS}, got ${seconds}`)
   if ('port' in store) {
     const reachable = [store.host, address ?? store.host].find((host) => secretIssues(host, undefined).length > 0)
