@@ -6,6 +6,7 @@ import { doctor } from './doctor.js'
 import { drill } from './drill.js'
 import { generate } from './generate.js'
 import { inspect } from './inspect.js'
+import { member } from './member.js'
 import { quickstart } from './quickstart.js'
 import { resume } from './resume.js'
 import { runs } from './runs.js'
@@ -26,4 +27,5 @@ export const commands: readonly Command[] = [
   runs,
   doctor,
   drill,
+  member,
 ]

@@ -4,6 +4,7 @@ import { defineCommand } from '../command.js'
 import { workerOptions } from '../worker-options.js'
 import { UsageError } from '../failure.js'
 import type { RunHooks } from '../run-session.js'
+import { hostOptions } from '../hosts/options.js'
 import { findRun, locateRun, RUNS_FOLDER } from '../locate.js'
 import { ranksOf, rankOptions } from '../rank-options.js'
 
@@ -56,6 +57,7 @@ export const resume = defineCommand({
     },
     ...workerOptions,
     ...rankOptions,
+    ...hostOptions,
     json: { kind: 'flag', description: 'print the result as JSON' },
   },
   examples: [
@@ -64,6 +66,11 @@ export const resume = defineCommand({
     { line: 'hearth resume runs/spark --set steps=2000 --set every.sample=100', does: 'Train further, with samples' },
   ],
   async run({ arguments: { run: word }, options, terminal }) {
+    if (options.hosts !== undefined && options.set.length > 0)
+      throw new UsageError(
+        ['--set does not go with --hosts: change the run first, with hearth resume --set alone'],
+        'resume',
+      )
     const { dir, place } = whereOf(word, options)
     const ranks = ranksOf(options, 'resume')
     const { applySettings } = await import('../settings.js')
@@ -72,9 +79,13 @@ export const resume = defineCommand({
     const change = (config: object) => applySettings(config, options.set, 'resume')
     const goOn = async (hooks: RunHooks) => {
       if (place !== undefined) await restoreRun(place, dir, hooks)
+      if (options.hosts !== undefined) {
+        const { runOnHosts } = await import('../hosts/options.js')
+        return await runOnHosts(dir, 'resume', { ...options, hosts: options.hosts }, hooks)
+      }
       return await resumeRun(dir, { ...hooks, change, ...workersOf(options), ...ranks })
     }
-    const result = await watchRun(terminal, goOn, { dir, workers: options })
+    const result = await watchRun(terminal, goOn, options.hosts === undefined ? { dir, workers: options } : undefined)
     if (options.json) terminal.json(result)
     else printResult(terminal, result)
   },

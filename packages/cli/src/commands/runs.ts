@@ -105,6 +105,13 @@ function troublesOf(events: readonly RunTrouble[]): string[][] {
   const leftOut = refused.filter(({ action }) => action === 'skip').map(({ batch }) => batch)
   const ended = refused.find(({ action }) => action === 'give up')
   const goodput = of('goodput').at(-1)
+  const lost = new Set(
+    of('group-broke').flatMap(({ suspects, generation }) =>
+      suspects.map((host) => `${host} (generation ${generation})`),
+    ),
+  )
+  const fetched = of('state-fetched').length
+  const hosts = of('group-formed').at(-1)?.hosts
   return [
     ...[...reasons].map(([reason, times]) => [`lost: ${reason}`, `${times} times`]),
     ...(recovered.length === 0 ? [] : [['steps disturbed', `${recovered.length}, at a cost of ${cost.toFixed(1)} s`]]),
@@ -117,6 +124,9 @@ function troublesOf(events: readonly RunTrouble[]): string[][] {
       `batches ${first} to ${next - 1} left out${bad === undefined ? '' : `; the checkpoint of step ${bad} is bad`}`,
     ]),
     ...(ended ? [['ended', ended.reason]] : []),
+    ...(hosts ? [['hosts', hosts.join(', ')]] : []),
+    ...(lost.size > 0 ? [['hosts lost', [...lost].join(', ')]] : []),
+    ...(fetched > 0 ? [['states taken over from another host', String(fetched)]] : []),
     ...(goodput ? [['goodput', `${(100 * goodput.goodput).toFixed(1)} % of ${formatDuration(goodput.seconds)}`]] : []),
   ]
 }

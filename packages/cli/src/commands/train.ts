@@ -4,6 +4,8 @@ import { defineCommand } from '../command.js'
 import { workerOptions } from '../worker-options.js'
 import type { RunHooks } from '../run-session.js'
 import { RUNS_FOLDER } from '../locate.js'
+import { parseHosts } from '../hosts/host-list.js'
+import { hostOptions } from '../hosts/options.js'
 import { ranksOf, rankOptions } from '../rank-options.js'
 import { table } from '../table.js'
 import type { Terminal } from '../terminal.js'
@@ -25,6 +27,7 @@ export const train = defineCommand({
     runs: { kind: 'text', value: 'DIR', default: RUNS_FOLDER, description: 'folder that holds the runs' },
     ...workerOptions,
     ...rankOptions,
+    ...hostOptions,
     dryRun: { kind: 'flag', description: 'print the whole configuration as JSON, and do nothing' },
     list: { kind: 'flag', description: 'list the recipes, and do nothing' },
     json: { kind: 'flag', description: 'print the result as JSON' },
@@ -56,15 +59,27 @@ export const train = defineCommand({
     }
     const { printResult, watchRun, workersOf } = await import('../run-session.js')
     const dir = join(options.runs, config.name)
-    const start = (hooks: RunHooks) => startRun(config, { dir, ...hooks, ...workersOf(options), ...ranks })
-    const result = await watchRun(terminal, start, { dir, workers: options })
+    const { hosts } = options
+    const start = async (hooks: RunHooks) => {
+      if (hosts === undefined) return await startRun(config, { dir, ...hooks, ...workersOf(options), ...ranks })
+      const { runOnHosts } = await import('../hosts/options.js')
+      return await runOnHosts(dir, { config }, { ...options, hosts }, hooks)
+    }
+    const result = await watchRun(terminal, start, options.hosts === undefined ? { dir, workers: options } : undefined)
     if (options.json) terminal.json(result)
     else printResult(terminal, result)
   },
 })
 
+interface Processes {
+  workers: number | undefined
+  ranks: number | undefined
+  hosts: string | undefined
+}
+
 /** Processes share the slots of a step: a run that begins with some has as many, unless it is told otherwise. */
-function slotsFor({ workers, ranks }: { workers: number | undefined; ranks: number | undefined }): string[] {
+function slotsFor({ workers, ranks, hosts }: Processes): string[] {
+  if (hosts !== undefined) return [`slots=${parseHosts(hosts, 'train').length * (workers ?? 1)}`]
   const slots = workers ?? ranks
   return slots === undefined ? [] : [`slots=${slots}`]
 }

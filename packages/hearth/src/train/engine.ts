@@ -8,6 +8,8 @@ import type { Step } from './trainer.js'
 export interface Engine {
   /** Steps done so far. */
   readonly step: number
+  /** Whether this process writes the run's logs; all do that are alone. */
+  readonly leads?: boolean
   /** Over the weights of the step just done. */
   readonly model: LanguageModel
   /** Does steps until `last` of them are done; stop by leaving the loop, always between two steps. */

@@ -1,8 +1,10 @@
 // events.jsonl of a run: what went wrong, when it was noticed, what was done and what it cost; and the goodput so far.
 // A line an event, with the system's care of metrics-append-file.ts.
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
 import type { CrewEvent } from '../cluster/index.js'
 import type { Refusal } from './judged-steps.js'
+import type { MachineEvent } from './machines/machines.js'
 import { AppendFile } from './metrics-append-file.js'
 
 export type RunTrouble =
@@ -24,19 +26,35 @@ export type RunTrouble =
   /** The committed state was not what was written any more: the step was done again, or a checkpoint was gone back to. */
   | { kind: 'corrupt'; step: number; tensors: string[]; healedBy: 'the step again' | 'a checkpoint' }
   | { kind: 'resumed'; step: number; from: 'state file' | 'checkpoint' | 'nothing' }
+  /** Machines: a group of them was formed, broke, or gave one of them its state. */
+  | MachineEvent
   | { kind: 'goodput'; step: number; goodput: number; steps: number; seconds: number }
 
 export class EventLog {
   readonly #file: AppendFile
   readonly #onEvent: (event: RunTrouble) => void
 
-  constructor(path: string, onEvent: (event: RunTrouble) => void, onProblem: (error: Error) => void) {
+  /** @param host named in every event, where several write about one run */
+  constructor(
+    path: string,
+    onEvent: (event: RunTrouble) => void,
+    onProblem: (error: Error) => void,
+    readonly host?: string,
+  ) {
     this.#file = new AppendFile(path, onProblem)
     this.#onEvent = onEvent
   }
 
   write(event: RunTrouble): void {
-    this.#file.append(Buffer.from(JSON.stringify({ time: new Date().toISOString(), ...event }) + '\n'))
+    this.#file.append(
+      Buffer.from(
+        JSON.stringify({
+          time: new Date().toISOString(),
+          ...(this.host !== undefined && { host: this.host }),
+          ...event,
+        }) + '\n',
+      ),
+    )
     this.#onEvent(event)
   }
 
@@ -45,9 +63,17 @@ export class EventLog {
   }
 }
 
-/** The events of a run so far; a line that was torn by a crash is left out. */
-export function readEvents(path: string): (RunTrouble & { time: string })[] {
-  if (!existsSync(path)) return []
+/** The events of a run so far, of all its machines, by time; a line that was torn by a crash is left out. */
+export function readEvents(path: string): (RunTrouble & { time: string; host?: string })[] {
+  const [folder, stem] = [dirname(path), basename(path, '.jsonl')]
+  const names = existsSync(folder) ? readdirSync(folder) : []
+  const own = names.filter(
+    (name) => name === `${stem}.jsonl` || (name.startsWith(`${stem}-`) && name.endsWith('.jsonl')),
+  )
+  return own.flatMap((name) => readLines(join(folder, name))).sort((a, b) => (a.time < b.time ? -1 : 1))
+}
+
+function readLines(path: string): (RunTrouble & { time: string; host?: string })[] {
   const lines = readFileSync(path, 'utf8').split('\n').filter(Boolean)
   return lines.flatMap((line) => {
     try {

@@ -28,7 +28,17 @@ export { keepActivations, Segments, type RunBlock } from './segments.js'
 export { type StepBatches } from './slots.js'
 export { Trainer, type Step, type TrainerOptions, type TrainerState } from './trainer.js'
 export { runHooks, type Hook } from './hooks.js'
-export { computeDtype, resumeRun, startRun, type ResumeOptions, type RunOptions, type Sampler } from './run.js'
+export { checkSharing, identityOf, joinRun, type Host, type JoinRunOptions, type Sharing } from './machines/join-run.js'
+export { sharingIssues, slotRanges } from './machines/slot-ranges.js'
+export {
+  computeDtype,
+  prepareRun,
+  resumeRun,
+  startRun,
+  type ResumeOptions,
+  type RunOptions,
+  type Sampler,
+} from './run.js'
 export { type Report, type RunEvent, type RunPhase, type RunResult } from './run-events.js'
 export { drill, type DrillOptions, type DrillReport } from './drill/drill.js'
 export { FAULT_MEANINGS, type FaultKind } from './drill/faults.js'

@@ -176,6 +176,15 @@ export function openRun<Config = Json>(dir: string): Run<Config> {
 }
 
 /**
+ * Opens a run for one of several machines: whoever started them has taken the folder.
+ * @throws HearthError when there is no run in the folder
+ */
+export function openSharedRun<Config>(dir: string): Run<Config> {
+  const folder = resolve(dir)
+  return new Run(folder, readRun<Config>(folder), () => undefined)
+}
+
+/**
  * Reads what a run was started with; changes nothing, takes nothing.
  * @throws HearthError when there is no run in the folder
  * @throws FormatError when its config.json is damaged

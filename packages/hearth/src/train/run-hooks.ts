@@ -7,14 +7,14 @@ import type { RunConfig } from './config.js'
 import type { RunOptions } from './run.js'
 import type { Report } from './run-events.js'
 import type { Run } from './run-folder.js'
-import type { RunLog } from './run-folder-log.js'
+import type { StepLog } from './machines/leader-log.js'
 import type { Step } from './trainer.js'
 
 /** Everything a run works with while it trains. */
 export interface Open extends RunOptions {
   run: Run<RunConfig>
   engine: Engine
-  log: RunLog
+  log: StepLog
   tokenizer: Tokenizer
   report: Report
 }
@@ -61,7 +61,7 @@ export function hooksOf(open: Open, measure: Measure): Hook[] {
 }
 
 async function writeSample({ run, engine, tokenizer, sampler, report, signal }: Open, { number }: Step): Promise<void> {
-  if (sampler === undefined || signal?.aborted) return
+  if (sampler === undefined || signal?.aborted || engine.leads === false) return
   const text = await sampler(engine.model, tokenizer, run.config.samplePrompt, signal)
   if (signal?.aborted) return
   run.saveSample(number, text)

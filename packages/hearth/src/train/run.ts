@@ -15,6 +15,7 @@ import { hearEvents } from './event-loop.js'
 import { FLOP_CONVENTION, flopsPerToken, measurePeak } from './flops.js'
 import { runHooks } from './hooks.js'
 import { hooksOf, type Measure, type Open } from './run-hooks.js'
+import { LeaderLog } from './machines/leader-log.js'
 import type { Report, RunResult } from './run-events.js'
 import { createRun, openRun, readRun, runPaths, type Run, type RunRecord } from './run-folder.js'
 import { saveAtLast } from './last-save.js'
@@ -74,11 +75,38 @@ export function computeDtype(config: RunConfig): DType {
 export async function startRun(config: RunConfig, options: RunOptions & { dir: string }): Promise<RunResult> {
   checkApart(config, options.dir)
   await findMistakes(config, options)
-  // What was found automatically is written down: the run resumes with the same arithmetic on another machine.
-  const copies = config.copies.map((copy) => ({ ...copy, to: isS3(copy.to) ? copy.to : resolve(copy.to) }))
-  const resolved = { ...config, copies, dtype: computeDtype(config) as RunConfig['dtype'] }
-  using run = createRun(options.dir, { config: resolved })
+  using run = createRun(options.dir, { config: withDtype(config) })
   return await resumable(run, () => train(run, options))
+}
+
+/** What was found automatically is written down: the run resumes with the same arithmetic on another machine. */
+function withDtype(config: RunConfig): RunConfig {
+  const copies = config.copies.map((copy) => ({ ...copy, to: isS3(copy.to) ? copy.to : resolve(copy.to) }))
+  return { ...config, copies, dtype: computeDtype(config) as RunConfig['dtype'] }
+}
+
+/**
+ * Makes a new run and its tokens, for machines that then join it (joinRun); or, with `resume`, takes one that is there.
+ * The run stays taken until it is closed.
+ */
+export async function prepareRun(
+  dir: string,
+  made: { config: RunConfig } | 'resume',
+  report: Report,
+): Promise<Run<RunConfig>> {
+  if (made !== 'resume') {
+    checkApart(made.config, dir)
+    await findMistakes(made.config, {})
+  }
+  const run = made === 'resume' ? openRun<RunConfig>(dir) : createRun(dir, { config: withDtype(made.config) })
+  try {
+    const { hash } = await prepareText(run.config, run.folder, { report })
+    await keepData(run, hash)
+    return run
+  } catch (error) {
+    run.close()
+    throw error
+  }
 }
 
 export interface ResumeOptions extends RunOptions {
@@ -158,15 +186,16 @@ async function train(run: Run<RunConfig>, options: RunOptions): Promise<RunResul
   }
 }
 
-async function trainWith(engine: Engine, open: Omit<Open, 'log'>, dtype: DType): Promise<RunResult> {
+/** The steps of a run on an engine, and what is written at its end. */
+export async function trainWith(engine: Engine, open: Omit<Open, 'log'>, dtype: DType): Promise<RunResult> {
   const { run, report, signal } = open
   const { config } = run
   const result = { dir: run.folder, of: config.steps }
-  using log = run.log({
-    afterStep: engine.step,
-    flopConvention: FLOP_CONVENTION,
-    onProblem: (error) => report({ kind: 'warning', message: `metrics cannot be written: ${error.message}` }),
-  })
+  const onProblem = (error: Error) =>
+    report({ kind: 'warning', message: `metrics cannot be written: ${error.message}` })
+  const openLog = (afterStep: number) => run.log({ afterStep, flopConvention: FLOP_CONVENTION, onProblem })
+  using log = new LeaderLog(() => engine.leads ?? true, openLog)
+  log.open(engine.step)
   await trainSteps({ ...open, log }, dtype)
   log.sync()
   await saveAtLast(() => engine.save({ wait: true }), { folder: run.folder, report, ...(signal && { signal }) })

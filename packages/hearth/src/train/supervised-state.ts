@@ -43,13 +43,23 @@ const STATE = 'state'
 const GRADIENTS = 'gradients'
 const BANKS = 3
 
+/** Of a run that several machines share. */
+export interface OwnPlace {
+  /** In place of the run's folder, which they share: names this machine's own state. */
+  folder: string
+  /** Banks for gradients. */
+  parts: number
+}
+
 /** @throws ConfigError when the workers cannot have equal shares; CheckpointError when there is no room */
-export async function prepareState(options: SupervisedOptions): Promise<PreparedState> {
+export async function prepareState(options: SupervisedOptions, own?: OwnPlace): Promise<PreparedState> {
   const { run, data, dtype, report, workers } = options
   const { config } = run
-  const parts = partsOf(config.slots, workers).length
+  const parts = own?.parts ?? partsOf(config.slots, workers).length
+  const folder = own?.folder ?? run.folder
+  const shares = parts > 1 || own !== undefined
   const hash = stateHash(run.record)
-  const left = findStateFolder(run.folder)
+  const left = findStateFolder(folder)
   if (left !== undefined) await endLeftProcesses(left)
   const session = new Session(run, data, dtype, report)
   await session.restore()
@@ -66,11 +76,11 @@ export async function prepareState(options: SupervisedOptions): Promise<Prepared
     parent: session.parent,
   }
   try {
-    const taken = takeOver(run.folder, hash, step)
+    const taken = takeOver(folder, hash, step)
     const judge = taken ? new Judge(judgeOptions(config), judgeIn(taken.committed!.meta)) : session.judge
-    const meta = { judge: judge.state }
-    const state = taken ?? createState(run.folder, hash, { tensors, step, meta, gradients: weights, parts })
-    const gradients = parts > 1 ? createGradients(state.path, hash, weights, parts) : undefined
+    const made = { tensors, step, meta: { judge: judge.state }, gradients: weights, parts: shares ? parts : 0 }
+    const state = taken ?? createState(folder, hash, made)
+    const gradients = shares ? createGradients(state.path, hash, weights, parts) : undefined
     const from = taken ? 'state file' : session.savedStep >= 0 ? 'checkpoint' : 'nothing'
     const close = () => [state, gradients].forEach((file) => file?.close())
     return { ...known, state, gradients, judge, from, close }
@@ -123,7 +133,7 @@ interface NewState {
 
 function createState(runFolder: string, hash: string, made: NewState): StateFile {
   const { tensors, step, meta, gradients, parts } = made
-  const bytes = BANKS * bytesOf(tensors) + (parts > 1 ? (parts + 1) * bytesOf(gradients) : 0)
+  const bytes = BANKS * bytesOf(tensors) + (parts > 0 ? (parts + 1) * bytesOf(gradients) : 0)
   const folder = makeStateFolder(runFolder, bytes)
   const state = StateFile.create(join(folder, STATE), { tensors: describe(tensors), config: hash, banks: BANKS })
   fillBank(state, 0, tensors)

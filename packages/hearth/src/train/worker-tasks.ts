@@ -25,8 +25,10 @@ export type TrainTask =
   | ({ kind: 'step'; step: number; batch: number; learningRate: number } & Banks)
   /** Gradients of some slots, into the part's bank. */
   | { kind: 'part'; batch: number; from: number; part: number; slots: readonly number[] }
-  /** The sum over all parts for these weights, into the last bank. */
-  | { kind: 'sum'; paths: readonly string[] }
+  /** The sum over all parts, or the first of them, for these weights, into the last bank. */
+  | { kind: 'sum'; paths: readonly string[]; parts?: number }
+  /** Squared norms of what lies there now. */
+  | { kind: 'norms'; paths: readonly string[] }
   /** The update of these weights. */
   | ({ kind: 'update'; step: number; paths: readonly string[]; learningRate: number; gradientScale: number } & Banks)
   /** What is in a bank of these weights and their moments: a checksum of each. */
@@ -72,7 +74,9 @@ export class WorkerTasks implements TaskHandlers<TrainTask> {
       case 'part':
         return await this.#part(task)
       case 'sum':
-        return this.#sum(task.paths)
+        return this.#sum(task.paths, task.parts)
+      case 'norms':
+        return scope(() => squaredNorms(this.#sums(task.paths)))
       case 'update':
         scope(() => this.#update(task, this.#sums(task.paths)))
         return undefined
@@ -126,12 +130,12 @@ export class WorkerTasks implements TaskHandlers<TrainTask> {
   }
 
   /** Sums the parts in their fixed tree, weight by weight; gives the squared norms of the sums. */
-  #sum(paths: readonly string[]): Record<string, number> {
+  #sum(paths: readonly string[], summed = this.#options.parts): Record<string, number> {
     const { gradients, parts } = this.#options
     const addUp = (path: string) => {
       const sum = new SlotSum()
       // The parts stay as they are: if this worker is lost, another adds them up again.
-      for (let part = 0; part < parts; part++) sum.add({ [path]: gradients!.tensor(part, path).clone() })
+      for (let part = 0; part < summed; part++) sum.add({ [path]: gradients!.tensor(part, path).clone() })
       gradients!.tensor(parts, path).copy_(sum.finish()[path]!)
     }
     noGrad(() => paths.forEach((path) => scope(() => addUp(path))))

@@ -1,0 +1,144 @@
+// One machine's part in a run that several share: it opens the run's folder, which all of them see, meets the others and
+// trains until the run is done. Not here: making the run and starting the machines (hearth train --hosts), how a step is
+// shared (machines.ts).
+import { createHash } from 'node:crypto'
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { ConfigError, DataError, HearthError, type ConfigIssue } from '@hearth/torch'
+import { EmbeddedServer, EmbeddedStore, EtcdStore, Member, MemberEnd } from '../../cluster/index.js'
+import type { MembershipStore } from '../../cluster/index.js'
+import { checkDevice, keepData } from '../check-run.js'
+import { configHash } from '../changes.js'
+import { resolveConfig, type RunConfig } from '../config.js'
+import { RunCopies } from '../copies/run-copies.js'
+import { EventLog } from '../event-log.js'
+import type { Report, RunResult } from '../run-events.js'
+import { openSharedRun, readRun, type Run } from '../run-folder.js'
+import { computeDtype, trainWith, type Sampler } from '../run.js'
+import { prepareState } from '../supervised-state.js'
+import { prepareText } from '../text-data.js'
+import { MachineSession } from './machine-session.js'
+import { gradientParts } from './machine-workers.js'
+import { Machines } from './machines.js'
+import { sharingIssues } from './slot-ranges.js'
+
+/** A machine of a run. */
+export interface Host {
+  name: string
+  /** Where the others reach it. */
+  address: string
+}
+
+export interface JoinRunOptions {
+  hosts: readonly Host[]
+  /** The name of this one. */
+  self: string
+  workers: number
+  /** Machines without which the run waits. */
+  minimumHosts: number
+  /** Of the run; it keeps everybody else out. */
+  secret: string
+  /** Of the store that every host serves. */
+  port: number
+  /** Endpoints of etcd, in place of that store. */
+  etcd?: readonly string[]
+  report?: Report
+  sampler?: Sampler
+  signal?: AbortSignal
+}
+
+/** @throws ConfigError with everything that keeps these machines from sharing that run */
+export function checkSharing(config: RunConfig, { hosts, workers, minimumHosts }: Sharing): void {
+  const issues: ConfigIssue[] = sharingIssues(config.slots, hosts.length, workers)
+  const twice = (values: string[]) => values.find((value, i) => values.indexOf(value) < i)
+  const name = twice(hosts.map((host) => host.name)) ?? twice(hosts.map(({ address }) => address))
+  if (name !== undefined) issues.push({ path: 'hosts', message: `${name} is named twice` })
+  if (minimumHosts > hosts.length)
+    issues.push({ path: 'minHosts', message: `${minimumHosts}, but there are ${hosts.length} hosts` })
+  if (config.device !== 'cpu')
+    issues.push({ path: 'device', message: `machines compute on the cpu, got ${config.device}` })
+  if (issues.length > 0) throw new ConfigError('sharing a run', issues)
+}
+
+export type Sharing = Pick<JoinRunOptions, 'hosts' | 'workers' | 'minimumHosts'>
+
+/**
+ * Works on a run together with the other machines, until it is done or they stop.
+ * @throws MemberEnd when the others have another version or configuration, or another process has this host's place
+ */
+export async function joinRun(dir: string, options: JoinRunOptions): Promise<RunResult> {
+  const { report = () => undefined, self, hosts, workers, signal } = options
+  const run = openSharedRun<RunConfig>(dir)
+  const config = resolveConfig(run.config, run.paths.config)
+  checkSharing(config, options)
+  checkDevice(config)
+  const host = hosts.find(({ name }) => name === self)
+  if (host === undefined) throw new HearthError(`${self} is not among the hosts of this run`)
+  const dtype = computeDtype(config)
+  const copies = new RunCopies(run, report)
+  const data = await prepareText(config, run.folder, { report, ...(signal && { signal }) })
+  if (run.record.data !== undefined && run.record.data !== data.hash)
+    throw new DataError(`${self} sees other tokens in ${run.folder} than the run was prepared with`, {
+      remedy: 'put the run on storage that all hosts share',
+    })
+  await keepData(run, data.hash)
+  const place = join(run.folder, 'machines', self)
+  mkdirSync(place, { recursive: true })
+  const parts = gradientParts(workers, config.slots)
+  const prepared = await prepareState({ run, data, dtype, report: copies.following, workers }, { folder: place, parts })
+  const warn = (error: Error) => report({ kind: 'warning', message: `events cannot be written: ${error.message}` })
+  const log = new EventLog(eventsOf(run, self), (event) => report({ kind: 'trouble', event }), warn, self)
+  const { member, close } = await meet(options, host, run)
+  const onEvent = (event: Parameters<typeof log.write>[0]) => log.write(event)
+  const machines = new Machines({ name: self, member, slots: config.slots, onEvent })
+  const common = { run, data, dtype, report: copies.following, workers }
+  const session = new MachineSession({ ...common, machines, prepared, place, log })
+  log.write({ kind: 'resumed', step: session.step, from: prepared.from })
+  const stop = () => machines.requestStop()
+  signal?.addEventListener('abort', stop, { once: true })
+  if (signal?.aborted) stop()
+  try {
+    const open = { run, engine: session, tokenizer: data.tokenizer, report: copies.following }
+    const result = await trainWith(session, { ...open, ...(options.sampler && { sampler: options.sampler }) }, dtype)
+    const led = session.leads
+    await session.finish(!result.stopped)
+    if (led) await copies.finish(signal)
+    return result
+  } catch (error) {
+    // Machines that were away when the run was done come back to nothing left to do.
+    if (!(error instanceof MemberEnd) || error.how !== 'finished') throw error
+    return { dir: run.folder, of: config.steps, step: session.step, stopped: false }
+  } finally {
+    signal?.removeEventListener('abort', stop)
+    await machines.close()
+    await close()
+    await session.close()
+    await copies.close()
+  }
+}
+
+/** A file for each machine: appending to one file over shared storage is not safe. */
+const eventsOf = (run: Run<RunConfig>, self: string): string => run.paths.events.replace(/\.jsonl$/, `-${self}.jsonl`)
+
+/** What all machines of a run must share. */
+export function identityOf(dir: string): string {
+  const { config, createdAt, versions } = readRun<RunConfig>(dir)
+  const { hearth, libtorch } = versions
+  const hash = createHash('sha256')
+    .update(`${createdAt} ${configHash(config)}`)
+    .digest('hex')
+    .slice(0, 16)
+  return `run ${hash} of Hearth ${hearth} with libtorch ${libtorch}`
+}
+
+async function meet(options: JoinRunOptions, host: Host, run: Run<RunConfig>) {
+  const { hosts, minimumHosts, secret, port, etcd } = options
+  const addresses = hosts.map(({ address }) => ({ host: address, port, secret }))
+  const server = etcd ? undefined : await EmbeddedServer.listen({ host: host.address, port, secret })
+  const identity = identityOf(run.folder)
+  const prefix = `/hearth/${createHash('sha256').update(`${secret} ${identity}`).digest('hex').slice(0, 24)}`
+  const store: MembershipStore = etcd ? new EtcdStore({ endpoints: etcd, prefix }) : new EmbeddedStore(addresses)
+  const names = hosts.map(({ name }) => name)
+  const member = new Member({ ...host, identity, hosts: names, minimum: minimumHosts, store })
+  return { member, close: () => server?.close() }
+}

@@ -1,0 +1,128 @@
+// A machine that is behind takes over the state of one that is not: block by block with a checksum each, over the group's
+// own connections, from another machine when a block is damaged. Nothing is committed before all of it is there.
+// Not here: when that is done (machines.ts).
+import { createHash } from 'node:crypto'
+import { CheckpointError, noGrad, tensor, type ProcessGroup, type Tensor } from '@hearth/torch'
+import type { Json, StateFile } from '../../checkpoint/index.js'
+import type { Position } from './machines.js'
+
+const BLOCK = 2 ** 23
+const HASH_BYTES = 32
+const META_BYTES = 2 ** 16
+
+/** What was taken over. */
+export interface Passed {
+  /** The rank that it came from. */
+  from: number
+  step: number
+  bytes: number
+  seconds: number
+}
+
+/**
+ * Brings every member to the newest state that one has; all call it at once.
+ * @returns what this member took over, if anything
+ * @throws CommError when the group breaks; CheckpointError when no member's state arrives undamaged
+ */
+export async function passState(
+  group: ProcessGroup,
+  state: StateFile,
+  mine: Position,
+  freeBank: () => Promise<number>,
+): Promise<Passed | undefined> {
+  const started = performance.now()
+  const positions = await gathered(group, [mine.batch, mine.step])
+  const newest = positions.reduce((most, each) => (isAhead(each, most) ? each : most))
+  const ranks = positions.map((each, rank) => ({ rank, isBehind: isAhead(newest, each) }))
+  const sources = ranks.filter(({ isBehind }) => !isBehind)
+  let behind = ranks.filter(({ isBehind }) => isBehind)
+  let passed: Passed | undefined
+  for (let round = 0; behind.length > 0; round++) {
+    if (round === sources.length) throw damaged(newest[1]!)
+    let whole = 1
+    for (const [i, { rank }] of behind.entries()) {
+      const from = sources[(i + round) % sources.length]!.rank
+      if (group.rank === from) await give(group, state, rank)
+      if (group.rank !== rank) continue
+      const bytes = await take(group, state, from, newest[1]!, await freeBank())
+      whole = Number(bytes !== undefined)
+      const seconds = (performance.now() - started) / 1000
+      if (bytes !== undefined) passed = { from, step: newest[1]!, bytes, seconds }
+    }
+    const answers = await gathered(group, [whole])
+    behind = behind.filter(({ rank }) => answers[rank]![0] === 0)
+  }
+  return passed
+}
+
+/** By the position in the data, which also rises where the run went back; then by steps. */
+const isAhead = (a: readonly number[], b: readonly number[]) => a[0]! > b[0]! || (a[0]! === b[0]! && a[1]! > b[1]!)
+
+const damaged = (step: number) =>
+  new CheckpointError(`the state of step ${step} arrives damaged from every machine that has it`, {
+    remedy: 'test the memory and the network of these machines; the run goes on from its last checkpoint without them',
+  })
+
+async function gathered(group: ProcessGroup, values: readonly number[]): Promise<number[][]> {
+  const mine = tensor(Float64Array.from(values))
+  const all = await group.allGather(mine)
+  const rows = all.map((each) => each.toArray())
+  for (const each of [mine, ...all]) each.dispose()
+  return rows
+}
+
+async function give(group: ProcessGroup, state: StateFile, to: number): Promise<void> {
+  const { bank, meta } = state.committed!
+  const text = Buffer.alloc(META_BYTES)
+  text.write(JSON.stringify(meta))
+  await sent(group, tensor(Uint8Array.from(text)), to)
+  for (const block of blocksOf(state, bank)) {
+    await group.send(block, to)
+    await sent(group, tensor(Uint8Array.from(hashOf(block))), to)
+  }
+}
+
+async function sent(group: ProcessGroup, own: Tensor, to: number): Promise<void> {
+  await group.send(own, to)
+  own.dispose()
+}
+
+/** @returns the bytes that came; undefined when one of their blocks was damaged */
+async function take(
+  group: ProcessGroup,
+  state: StateFile,
+  from: number,
+  step: number,
+  bank: number,
+): Promise<number | undefined> {
+  const text = tensor(new Uint8Array(META_BYTES))
+  await group.receive(text, from)
+  const hash = tensor(new Uint8Array(HASH_BYTES))
+  let [bytes, isWhole] = [0, true]
+  for (const block of blocksOf(state, bank)) {
+    await group.receive(block, from)
+    await group.receive(hash, from)
+    isWhole &&= hashOf(block).equals(Buffer.from(hash.toArray()))
+    bytes += block.numel
+  }
+  const meta = JSON.parse(Buffer.from(text.toArray()).toString().replace(/\0+$/, '')) as Json
+  for (const each of [text, hash]) each.dispose()
+  if (!isWhole) return undefined
+  state.commit(step, bank, meta)
+  return bytes
+}
+
+function* blocksOf(state: StateFile, bank: number): Generator<Tensor> {
+  const all = state.flat(bank, 'uint8')
+  for (let at = 0; at < all.numel; at += BLOCK) {
+    const block = noGrad(() => all.narrow(0, at, Math.min(BLOCK, all.numel - at)))
+    yield block
+    block.dispose()
+  }
+  all.dispose()
+}
+
+const hashOf = (block: Tensor): Buffer =>
+  createHash('sha256')
+    .update(block.data() as Uint8Array)
+    .digest()
