@@ -4,8 +4,7 @@ import { hostname } from 'node:os'
 import { createInterface } from 'node:readline'
 import { defineCommand } from '../command.js'
 import { CommandError, UsageError } from '../failure.js'
-import { parseHosts, PORT } from '../hosts/host-list.js'
-import type { MemberLine } from '../hosts/on-hosts.js'
+import { parseHosts, PORT, type MemberLine } from '../hosts/index.js'
 import { onInterrupt } from '../interrupt.js'
 
 export const member = defineCommand({

@@ -4,7 +4,7 @@ import { defineCommand } from '../command.js'
 import { workerOptions } from '../worker-options.js'
 import { UsageError } from '../failure.js'
 import type { RunHooks } from '../run-session.js'
-import { hostOptions } from '../hosts/options.js'
+import { hostOptions, runOnHosts } from '../hosts/index.js'
 import { findRun, locateRun, RUNS_FOLDER } from '../locate.js'
 import { ranksOf, rankOptions } from '../rank-options.js'
 
@@ -79,10 +79,8 @@ export const resume = defineCommand({
     const change = (config: object) => applySettings(config, options.set, 'resume')
     const goOn = async (hooks: RunHooks) => {
       if (place !== undefined) await restoreRun(place, dir, hooks)
-      if (options.hosts !== undefined) {
-        const { runOnHosts } = await import('../hosts/options.js')
+      if (options.hosts !== undefined)
         return await runOnHosts(dir, 'resume', { ...options, hosts: options.hosts }, hooks)
-      }
       return await resumeRun(dir, { ...hooks, change, ...workersOf(options), ...ranks })
     }
     const result = await watchRun(terminal, goOn, options.hosts === undefined ? { dir, workers: options } : undefined)

@@ -4,8 +4,7 @@ import { defineCommand } from '../command.js'
 import { workerOptions } from '../worker-options.js'
 import type { RunHooks } from '../run-session.js'
 import { RUNS_FOLDER } from '../locate.js'
-import { parseHosts } from '../hosts/host-list.js'
-import { hostOptions } from '../hosts/options.js'
+import { hostOptions, parseHosts, runOnHosts } from '../hosts/index.js'
 import { ranksOf, rankOptions } from '../rank-options.js'
 import { table } from '../table.js'
 import type { Terminal } from '../terminal.js'
@@ -62,7 +61,6 @@ export const train = defineCommand({
     const { hosts } = options
     const start = async (hooks: RunHooks) => {
       if (hosts === undefined) return await startRun(config, { dir, ...hooks, ...workersOf(options), ...ranks })
-      const { runOnHosts } = await import('../hosts/options.js')
       return await runOnHosts(dir, { config }, { ...options, hosts }, hooks)
     }
     const result = await watchRun(terminal, start, options.hosts === undefined ? { dir, workers: options } : undefined)

@@ -1,6 +1,7 @@
 // A machine among the others, in real time: it keeps its record in the store, does what the state machine says
 // (membership.ts), and gives the process group of the newest generation. Not here: what is done in the group.
 import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { CommError, HearthError, ProcessGroup } from '@hearth/torch'
 import { Membership, type MembershipEffect, type MembershipOptions } from './membership.js'
 import type { Generation } from './records.js'
@@ -26,6 +27,8 @@ interface Target {
 
 const HEARTBEAT_MILLISECONDS = 250
 const JOIN_SECONDS = 8
+/** So that all others have asked this machine's store once more. */
+const LINGER_MILLISECONDS = 1000
 /** Members do long work between operations; that one is gone, the system, its heartbeat or its own supervisor notices. */
 const OPERATION_SECONDS = 86_400
 
@@ -105,6 +108,13 @@ export class Member {
   async finish(): Promise<void> {
     for (const effect of this.#membership.finish())
       if (effect.kind === 'propose') await this.#store.propose(effect.revision, effect.generation)
+  }
+
+  /** Resolves when it is known here that the run is done, or after that time; others may learn of it from this machine. */
+  async isOver(withinSeconds: number): Promise<void> {
+    const until = seconds() + withinSeconds
+    while (this.#end === undefined && seconds() < until) await sleep(HEARTBEAT_MILLISECONDS)
+    await sleep(LINGER_MILLISECONDS)
   }
 
   /** Ends this machine's membership; the others need not wait for its lease. */

@@ -15,8 +15,9 @@ import { EventLog } from '../event-log.js'
 import type { Report, RunResult } from '../run-events.js'
 import { openSharedRun, readRun, type Run } from '../run-folder.js'
 import { computeDtype, trainWith, type Sampler } from '../run.js'
+import type { SupervisedOptions } from '../supervised-options.js'
 import { prepareState } from '../supervised-state.js'
-import { prepareText } from '../text-data.js'
+import { prepareText, type TextData } from '../text-data.js'
 import { MachineSession } from './machine-session.js'
 import { gradientParts } from './machine-workers.js'
 import { Machines } from './machines.js'
@@ -76,30 +77,54 @@ export async function joinRun(dir: string, options: JoinRunOptions): Promise<Run
   if (host === undefined) throw new HearthError(`${self} is not among the hosts of this run`)
   const dtype = computeDtype(config)
   const copies = new RunCopies(run, report)
-  const data = await prepareText(config, run.folder, { report, ...(signal && { signal }) })
-  if (run.record.data !== undefined && run.record.data !== data.hash)
-    throw new DataError(`${self} sees other tokens in ${run.folder} than the run was prepared with`, {
-      remedy: 'put the run on storage that all hosts share',
-    })
-  await keepData(run, data.hash)
+  const data = await sharedData(run, options)
+  const common = { run, data, dtype, report: copies.following, workers }
   const place = join(run.folder, 'machines', self)
   mkdirSync(place, { recursive: true })
   const parts = gradientParts(workers, config.slots)
-  const prepared = await prepareState({ run, data, dtype, report: copies.following, workers }, { folder: place, parts })
+  const prepared = await prepareState(common, { folder: place, parts })
   const warn = (error: Error) => report({ kind: 'warning', message: `events cannot be written: ${error.message}` })
   const log = new EventLog(eventsOf(run, self), (event) => report({ kind: 'trouble', event }), warn, self)
   const { member, close } = await meet(options, host, run)
-  const onEvent = (event: Parameters<typeof log.write>[0]) => log.write(event)
-  const machines = new Machines({ name: self, member, slots: config.slots, onEvent })
-  const common = { run, data, dtype, report: copies.following, workers }
+  const machines = new Machines({ name: self, member, slots: config.slots, onEvent: (event) => log.write(event) })
   const session = new MachineSession({ ...common, machines, prepared, place, log })
   log.write({ kind: 'resumed', step: session.step, from: prepared.from })
   const stop = () => machines.requestStop()
   signal?.addEventListener('abort', stop, { once: true })
   if (signal?.aborted) stop()
   try {
-    const open = { run, engine: session, tokenizer: data.tokenizer, report: copies.following }
-    const result = await trainWith(session, { ...open, ...(options.sampler && { sampler: options.sampler }) }, dtype)
+    return await carry(session, common, copies, options)
+  } finally {
+    signal?.removeEventListener('abort', stop)
+    await machines.close()
+    close()
+    await session.close()
+    await copies.close()
+  }
+}
+
+/** The tokens of the run, which must be the same on every host. */
+async function sharedData(run: Run<RunConfig>, { report, self, signal }: JoinRunOptions): Promise<TextData> {
+  const options = { report: report ?? (() => undefined), ...(signal && { signal }) }
+  const data = await prepareText(run.config, run.folder, options)
+  if (run.record.data !== undefined && run.record.data !== data.hash)
+    throw new DataError(`${self} sees other tokens in ${run.folder} than the run was prepared with`, {
+      remedy: 'put the run on storage that all hosts share',
+    })
+  await keepData(run, data.hash)
+  return data
+}
+
+/** The steps, and the end of the run that all machines reach together. */
+async function carry(
+  session: MachineSession,
+  { run, data, dtype, report }: Pick<SupervisedOptions, 'run' | 'data' | 'dtype' | 'report'>,
+  copies: RunCopies,
+  { sampler, signal }: JoinRunOptions,
+): Promise<RunResult> {
+  try {
+    const open = { run, engine: session, tokenizer: data.tokenizer, report, ...(sampler && { sampler }) }
+    const result = await trainWith(session, open, dtype)
     const led = session.leads
     await session.finish(!result.stopped)
     if (led) await copies.finish(signal)
@@ -107,13 +132,7 @@ export async function joinRun(dir: string, options: JoinRunOptions): Promise<Run
   } catch (error) {
     // Machines that were away when the run was done come back to nothing left to do.
     if (!(error instanceof MemberEnd) || error.how !== 'finished') throw error
-    return { dir: run.folder, of: config.steps, step: session.step, stopped: false }
-  } finally {
-    signal?.removeEventListener('abort', stop)
-    await machines.close()
-    await close()
-    await session.close()
-    await copies.close()
+    return { dir: run.folder, of: run.config.steps, step: session.step, stopped: false }
   }
 }
 

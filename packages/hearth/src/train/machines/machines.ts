@@ -36,6 +36,8 @@ export interface MachinesOptions {
 
 /** Elements that are added up at a time: what is in flight of a gradient. */
 const CHUNK = 2 ** 23
+/** After which a machine goes although the word that the run is done did not reach it. */
+const FINISH_SECONDS = 10
 // Columns of the table that the machines make of a step.
 const [STEP, BATCH, SIZE, DUE, STOP, LOSSES] = [0, 1, 2, 3, 4, 5]
 
@@ -151,7 +153,10 @@ export class Machines {
   /** Waits for all machines; then the run is done. */
   async finish(): Promise<void> {
     await this.#formed!.group.barrier()
-    if (this.leads) await this.#options.member.finish()
+    const { member } = this.#options
+    // Nobody leaves before all know: a connection that ends sooner would be taken for a machine that is lost.
+    if (this.leads) await member.finish()
+    await member.isOver(FINISH_SECONDS)
   }
 
   async close(): Promise<void> {

@@ -56,7 +56,10 @@ export async function passState(
 }
 
 /** By the position in the data, which also rises where the run went back; then by steps. */
-const isAhead = (a: readonly number[], b: readonly number[]) => a[0]! > b[0]! || (a[0]! === b[0]! && a[1]! > b[1]!)
+const isAhead = (a: readonly number[], b: readonly number[]) => {
+  const [batches, steps] = [0, 1].map((i) => a[i]! - b[i]!) as [number, number]
+  return batches > 0 || (batches === 0 && steps > 0)
+}
 
 const damaged = (step: number) =>
   new CheckpointError(`the state of step ${step} arrives damaged from every machine that has it`, {
