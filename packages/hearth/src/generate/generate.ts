@@ -67,6 +67,7 @@ async function* tokensAfter(
   const last = Math.min(prompt.length + settings.maxTokens, shape.contextLength)
   const eosIds = new Set(settings.eosIds ?? endTokensOf(model))
   const seen = new Set(prompt)
+  const counts = new Map<number, number>()
   using reader = new Reader(model, shape.vocabularySize, last - 1)
   const ending = (reason: Ending['reason'], length: number): Ending => {
     return { reason, promptTokens: prompt.length, tokens: length - prompt.length }
@@ -77,9 +78,10 @@ async function* tokensAfter(
     reader.read(prompt.subarray(start, start + PREFILL_CHUNK), start + PREFILL_CHUNK >= prompt.length)
   }
   for (let position = prompt.length; ; position++) {
-    const id = sampleToken(reader.logits, seen, settings, hashCounters(settings.seed, position) / 2 ** 53)
+    const id = sampleToken(reader.logits, { seen, counts }, settings, hashCounters(settings.seed, position) / 2 ** 53)
     if (eosIds.has(id)) return ending('end', position)
     seen.add(id)
+    counts.set(id, (counts.get(id) ?? 0) + 1)
     yield id
     if (position + 1 === last) return ending('length', last)
     await nextTurn()

@@ -1,5 +1,7 @@
 // hearth/generate: text from a language model, token by token, and how likely it finds a text.
+export * from './engine/index.js'
 export { generate, type Ending, type GenerateOptions } from './generate.js'
+export { changeLogits, maskLogits, repetitionPenalty, type TextSoFar } from './logit-changes.js'
 export { quantiseModel, type QuantiseOptions } from './quantise.js'
 export * from './samplers.js'
 export { lastLogits, scoreTokens, type Score, type ScoreOptions } from './score.js'

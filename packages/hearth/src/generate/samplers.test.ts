@@ -16,7 +16,13 @@ import {
   type SamplingRule,
 } from './index.js'
 
-const off: SamplingRule = { temperature: 1, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1 }
+const unchanged = {
+  repetitionPenalty: 1,
+  frequencyPenalty: 0,
+  presencePenalty: 0,
+  logitBias: new Map<number, number>(),
+}
+const off: SamplingRule = { temperature: 1, topK: 0, topP: 1, minP: 0, ...unchanged }
 const row = (...values: number[]) => Float32Array.from(values)
 /** Logits of given probabilities. */
 const logitsOf = (...probabilities: number[]) => Float32Array.from(probabilities, Math.log)
@@ -43,7 +49,7 @@ describe('temperature', () => {
 
   test('near zero is the most likely token, not an overflow', () => {
     const rule = { ...off, temperature: 1e-300 }
-    for (const uniform of [0, 0.5, 0.999999]) expect(sampleToken(row(3, 80, 79.9), [], rule, uniform)).toBe(1)
+    for (const uniform of [0, 0.5, 0.999999]) expect(sampleToken(row(3, 80, 79.9), { seen: [] }, rule, uniform)).toBe(1)
   })
 })
 
@@ -133,14 +139,15 @@ describe('the draw', () => {
 describe('sampleToken', () => {
   test('applies the penalty before greedy choice', () => {
     const rule = { ...off, temperature: 0, repetitionPenalty: 2 }
-    expect(sampleToken(row(3, 2, 1), [], rule, 0)).toBe(0)
-    expect(sampleToken(row(3, 2, 1), [0], rule, 0)).toBe(1)
+    expect(sampleToken(row(3, 2, 1), { seen: [] }, rule, 0)).toBe(0)
+    expect(sampleToken(row(3, 2, 1), { seen: [0] }, rule, 0)).toBe(1)
   })
 
   test('applies temperature before top-p and min-p', () => {
     // 0.5 and 0.3 become 25 : 9 at temperature 1/2: the first has 0.735 alone, and the second a share of 0.36.
     const logits = logitsOf(0.5, 0.3)
-    const reaches = (rule: Partial<SamplingRule>) => sampleToken(logits, [], { ...off, ...rule }, 1 - 2 ** -53)
+    const reaches = (rule: Partial<SamplingRule>) =>
+      sampleToken(logits, { seen: [] }, { ...off, ...rule }, 1 - 2 ** -53)
     expect(reaches({ topP: 0.7 })).toBe(1)
     expect(reaches({ topP: 0.7, temperature: 0.5 })).toBe(0)
     expect(reaches({ minP: 0.5 })).toBe(1)
@@ -149,18 +156,46 @@ describe('sampleToken', () => {
 
   test('refuses logits of a broken model', () => {
     for (const logits of [row(1, Number.NaN), row(Infinity, 1), row(-Infinity, -Infinity)])
-      expect(() => sampleToken(logits, [], off, 0.5)).toThrow(HearthError)
-    expect(sampleToken(row(-Infinity, 1), [], off, 0.5)).toBe(1)
+      expect(() => sampleToken(logits, { seen: [] }, off, 0.5)).toThrow(HearthError)
+    expect(sampleToken(row(-Infinity, 1), { seen: [] }, off, 0.5)).toBe(1)
   })
 
   test('with top-k reads a vocabulary of 128,000 in a few milliseconds', () => {
     const logits = Float32Array.from({ length: 128_000 }, (_, i) => (hashCounters(1, i) % 4096) / 256)
-    const rule = { temperature: 0.8, topK: 40, topP: 0.95, minP: 0.02, repetitionPenalty: 1.1 }
+    const rule = { ...off, temperature: 0.8, topK: 40, topP: 0.95, minP: 0.02, repetitionPenalty: 1.1 }
     const times = Array.from({ length: 15 }, (_, i) => {
       const start = performance.now()
-      sampleToken(logits, [1, 2, 3], rule, i / 15)
+      sampleToken(logits, { seen: [1, 2, 3] }, rule, i / 15)
       return performance.now() - start
     })
     expect(Math.min(...times)).toBeLessThan(20)
+  })
+})
+
+describe('what changes logits before the choice', () => {
+  const greedily = (logits: Float32Array, text: Parameters<typeof sampleToken>[1], rule: Partial<SamplingRule>) =>
+    sampleToken(logits, text, { ...off, temperature: 0, ...rule }, 0)
+
+  test('a bias is added to the logits of its tokens', () => {
+    expect(greedily(row(3, 2, 1), { seen: [] }, { logitBias: new Map([[2, 2.5]]) })).toBe(2)
+  })
+
+  test('frequency counts each time a token was generated, presence counts once', () => {
+    const counts = new Map([
+      [0, 3],
+      [1, 1],
+    ])
+    const text = { seen: [0, 1, 2], counts }
+    expect(greedily(row(3, 2.5, 1), text, { frequencyPenalty: 0.5 })).toBe(1) // 1.5, 2, 1
+    expect(greedily(row(3, 2.5, 1), text, { presencePenalty: 0.6 })).toBe(0) // 2.4, 1.9, 1
+    expect(greedily(row(3, 2.5, 1), text, { presencePenalty: 2.1 })).toBe(2) // 0.9, 0.4, 1
+  })
+
+  test('a mask forbids, whatever the bias', () => {
+    const logits = Float32Array.from({ length: 40 }, (_, id) => id)
+    const allowed = Uint32Array.of(0b1010, 0b1000)
+    expect(greedily(logits, { seen: [], allowed }, {})).toBe(35)
+    expect(greedily(logits, { seen: [], allowed }, { logitBias: new Map([[39, 1000]]) })).toBe(35)
+    expect(logits[39]).toBe(39)
   })
 })

@@ -2,22 +2,12 @@
 // Plain numbers and not tensors: one row of logits is small, and each step narrows it. A vocabulary of 128,000 is read
 // once or twice and sorted only where top-p stands alone on a flat distribution.
 import { HearthError } from '@hearth/torch'
+import { changeLogits, type TextSoFar } from './logit-changes.js'
 
 /** Tokens that are still in the draw: `ids[i]` has the logit `logits[i]`. */
 export interface Candidates {
   readonly ids: Int32Array
   readonly logits: Float32Array
-}
-
-/**
- * Makes tokens that already occurred less likely: positive logits are divided by the penalty, negative ones multiplied.
- * Source: Keskar et al., "CTRL", 2019, section 4.1.
- * @param seen ids of the text so far, each counted once
- */
-export function repetitionPenalty(logits: Float32Array, seen: Iterable<number>, penalty: number): Float32Array {
-  const changed = logits.slice()
-  for (const id of seen) changed[id] = logits[id]! > 0 ? logits[id]! / penalty : logits[id]! * penalty
-  return changed
 }
 
 /** Divides the logits: below 1 the likely tokens gain, above 1 the unlikely. The temperature is above 0. */
@@ -117,21 +107,27 @@ export interface SamplingRule {
   minP: number
   /** 1 for none. */
   repetitionPenalty: number
+  /** 0 for none. */
+  frequencyPenalty: number
+  /** 0 for none. */
+  presencePenalty: number
+  /** Added to the logits of these ids. */
+  logitBias: ReadonlyMap<number, number>
 }
 
 /**
- * Chooses a token: repetition penalty, then temperature, top-k, top-p (of what top-k left), min-p, draw.
- * With temperature 0 the most likely token after the penalty is taken.
+ * Chooses a token: what a constraint allows, logit bias, repetition penalty, frequency and presence penalty, then
+ * temperature, top-k, top-p (of what top-k left), min-p, draw. With temperature 0 the most likely token after the
+ * penalties is taken.
  * @param logits (V), not changed
- * @param seen ids of the text so far, each once
  * @param uniform a number in [0, 1) that decides
  * @throws HearthError when the logits are not numbers
  */
-export function sampleToken(logits: Float32Array, seen: Iterable<number>, rule: SamplingRule, uniform: number): number {
+export function sampleToken(logits: Float32Array, text: TextSoFar, rule: SamplingRule, uniform: number): number {
   checkLogits(logits)
-  const penalised = rule.repetitionPenalty === 1 ? logits : repetitionPenalty(logits, seen, rule.repetitionPenalty)
-  if (rule.temperature === 0) return greedy(penalised)
-  const scaled = rule.temperature === 1 ? penalised : temperature(penalised, rule.temperature)
+  const changed = changeLogits(logits, text, rule)
+  if (rule.temperature === 0) return greedy(changed)
+  const scaled = rule.temperature === 1 ? changed : temperature(changed, rule.temperature)
   let candidates = rule.topK > 0 ? topK(scaled, rule.topK) : allTokens(scaled)
   if (rule.topP < 1) candidates = topP(candidates, rule.topP)
   if (rule.minP > 0) candidates = minP(candidates, rule.minP)

@@ -17,6 +17,12 @@ export interface GenerationSettings {
   minP?: number
   /** Above 1, tokens that already occurred (in the prompt too) become less likely. @default 1 */
   repetitionPenalty?: number
+  /** Taken off a token's logit for each time it was generated (not in the prompt). @default 0 */
+  frequencyPenalty?: number
+  /** Taken off a token's logit once it was generated. @default 0 */
+  presencePenalty?: number
+  /** Added to the logits of tokens, by id. @default none */
+  logitBias?: Readonly<Record<number, number>>
   /** The same seed gives the same text. @default a new one each time */
   seed?: number
   /** Tokens that end the text, none with []. @default those of the model's configuration */
@@ -35,23 +41,28 @@ export interface ResolvedSettings extends SamplingRule {
 export function resolveSettings(settings: GenerationSettings): ResolvedSettings {
   const issues = generationIssues(settings)
   if (issues.length > 0) throw new ConfigError('generation', issues)
-  const { maxTokens = 256, temperature = 1, topK = 0, topP = 1, minP = 0, repetitionPenalty = 1, eosId } = settings
+  const { maxTokens = 256, temperature = 1, topK = 0, topP = 1, minP = 0, eosId } = settings
+  const { repetitionPenalty = 1, frequencyPenalty = 0, presencePenalty = 0 } = settings
+  const logitBias = new Map(Object.entries(settings.logitBias ?? {}).map(([id, bias]) => [Number(id), bias]))
   const seed = settings.seed ?? randomInt(2 ** 48 - 1)
   const eosIds = typeof eosId === 'number' ? [eosId] : eosId
-  return { maxTokens, temperature, topK, topP, minP, repetitionPenalty, seed, eosIds }
+  const penalties = { repetitionPenalty, frequencyPenalty, presencePenalty, logitBias }
+  return { maxTokens, temperature, topK, topP, minP, ...penalties, seed, eosIds }
 }
 
 type Range = readonly [expected: string, holds: (value: number) => boolean]
 
 const count = (from: number): Range => [`an integer from ${from}`, (x) => Number.isSafeInteger(x) && x >= from]
 
-const RANGES: Record<Exclude<keyof GenerationSettings, 'eosId'>, Range> = {
+const RANGES: Record<Exclude<keyof GenerationSettings, 'eosId' | 'logitBias'>, Range> = {
   maxTokens: count(1),
   temperature: ['a number from 0', (x) => x >= 0],
   topK: count(0),
   topP: ['a number above 0, to 1', (x) => x > 0 && x <= 1],
   minP: ['a number from 0 to 1', (x) => x >= 0 && x <= 1],
   repetitionPenalty: ['a number above 0', (x) => x > 0],
+  frequencyPenalty: ['a number', () => true],
+  presencePenalty: ['a number', () => true],
   seed: ['an integer from 0 to 2^53 - 1', count(0)[1]],
 }
 
@@ -69,6 +80,10 @@ export function generationIssues(settings: GenerationSettings & { stop?: readonl
   const { eosId = [], stop = [] } = settings
   if (typeof eosId === 'number') check('eosId', eosId, count(0))
   else eosId.forEach((id, i) => check(`eosId.${i}`, id, count(0)))
+  for (const [id, bias] of Object.entries(settings.logitBias ?? {})) {
+    check(`logitBias.${id}`, Number(id), count(0))
+    check(`logitBias.${id}`, bias, ['a number', () => true])
+  }
   stop.forEach((text, i) => {
     if (typeof text !== 'string' || text === '')
       issues.push({
