@@ -11,11 +11,13 @@ export interface AdaptationOptions {
   name: string
   template: string | undefined
   merge: boolean
+  base: string | undefined
 }
 
 /** Learning rates that the field uses: adapters take ten times what whole weights do, preferences a tenth of either. */
 const RECIPES: Readonly<Record<string, { adapt: object; learningRate: number }>> = {
   lora: { adapt: { method: 'lora' }, learningRate: 2e-4 },
+  qlora: { adapt: { method: 'lora', base: 'nf4' }, learningRate: 2e-4 },
   dora: { adapt: { method: 'dora' }, learningRate: 2e-4 },
   freeze: { adapt: { method: 'freeze' }, learningRate: 2e-5 },
   full: { adapt: { method: 'full' }, learningRate: 2e-5 },
@@ -25,7 +27,7 @@ const RECIPES: Readonly<Record<string, { adapt: object; learningRate: number }>>
 }
 
 /** @throws CommandError without data */
-export function adaptation({ recipe, folder, data, name, template, merge }: AdaptationOptions): object {
+export function adaptation({ recipe, folder, data, name, template, merge, base }: AdaptationOptions): object {
   if (data.length === 0)
     throw new CommandError(
       'there are no rows to adapt to',
@@ -43,7 +45,13 @@ export function adaptation({ recipe, folder, data, name, template, merge }: Adap
     sequenceLength: Math.min(512, contextLength),
     model: { folder },
     data: { sources: data.map((path) => ({ path })) },
-    adapt: { ...adapt, ...train, merge, ...(template !== undefined && { template }) },
+    adapt: {
+      ...adapt,
+      ...train,
+      merge,
+      ...(base !== undefined && { base }),
+      ...(template !== undefined && { template }),
+    },
     optimizer: { learningRate, weightDecay: 0, beta2: 0.99 },
     schedule: { kind: 'cosine', warmupSteps: 0, minRatio: 0.1 },
     every: { log: 5, evaluate: 100, checkpoint: 100 },

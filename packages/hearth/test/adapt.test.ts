@@ -103,6 +103,27 @@ describe('an adapter is trained as a run', () => {
     expect(bytes('stopped').equals(bytes('lora'))).toBe(true)
   })
 
+  test('on a base in four bits it resumes with the same bits, and the merge is of the base that was trained on', async () => {
+    const adapt = { rank: 4, base: 'nf4', merge: true }
+    const whole = await startRun(configOf('qlora', adapt), { dir: join(folder, 'qlora') })
+    const abort = new AbortController()
+    await startRun(configOf('qlora-stopped', adapt), {
+      dir: join(folder, 'qlora-stopped'),
+      signal: abort.signal,
+      report: (event) => event.kind === 'step' && event.step.number === 3 && abort.abort(),
+    })
+    await resumeRun(join(folder, 'qlora-stopped'))
+    expect(bytes('qlora-stopped').equals(bytes('qlora'))).toBe(true)
+    const trainedOn = loadModel(base, { base: 'nf4' })
+    const merged = loadModel(join(folder, 'qlora', 'model'))
+    const ids = [5, 80, 33, 120, 7, 250]
+    const worn = attachAdapter(trainedOn, loadAdapter(whole.model!, trainedOn))
+    expect(compareLogits(worn, merged, ids).relative).toBeLessThan(1e-5)
+    const { steps } = readMetrics(join(folder, 'qlora', 'metrics.jsonl'))
+    expect(steps.at(-1)!.loss).toBeLessThan(steps[0]!.loss)
+    expect(() => configOf('full', { method: 'full', base: 'int8' })).toThrow(/adapt\.base.*int8 cannot be trained/)
+  })
+
   test('by two workers it has the bits of one, and other slots change rounding alone', async () => {
     const slots = { slots: 2 }
     await startRun(configOf('one', { rank: 4 }, slots), { dir: join(folder, 'one') })

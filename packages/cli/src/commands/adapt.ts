@@ -3,7 +3,7 @@ import { basename, join, resolve } from 'node:path'
 import { defineCommand } from '../command.js'
 import { RUNS_FOLDER } from '../locate.js'
 
-const RECIPES = ['lora', 'dora', 'freeze', 'full', 'dpo', 'orpo', 'kto'] as const
+const RECIPES = ['lora', 'qlora', 'dora', 'freeze', 'full', 'dpo', 'orpo', 'kto'] as const
 
 export const adapt = defineCommand({
   name: 'adapt',
@@ -23,6 +23,12 @@ export const adapt = defineCommand({
       default: 'lora',
       choices: RECIPES,
       description: 'what is trained, and to what end',
+    },
+    base: {
+      kind: 'text',
+      value: 'FORMAT',
+      choices: ['nf4', 'int8'],
+      description: 'keep the model in 4 or 8 bits meanwhile (of lora, dora and preferences); nf4 for qlora',
     },
     template: {
       kind: 'text',

@@ -119,7 +119,7 @@ function newModule(module: LinearModule, rank: number, dora: boolean, seed: numb
       const a = empty([rank, inputs], { dtype: 'float32' }).uniform_({ from: -bound, to: bound, generator })
       const b = zeros([outputs, rank], { dtype: 'float32', device })
       const pair = { a: a.to({ device }), b }
-      return dora ? { ...pair, magnitude: squaredRowsOf(weights.weight).sqrt() } : pair
+      return dora ? { ...pair, magnitude: squaredRowsOf(weights).sqrt() } : pair
     }),
   )
 }
@@ -170,10 +170,10 @@ function lowRankOf({ settings, scales, weights }: Adapter, path: string, { dropo
 const squaredRows = new WeakMap<Tensor, Tensor>()
 
 /** What DoRA needs to know of the base. */
-function rowsFor({ magnitude }: AdapterModule, { weight }: Linear): { squaredRows?: Tensor } {
+function rowsFor({ magnitude }: AdapterModule, base: Linear): { squaredRows?: Tensor } {
   if (magnitude === undefined) return {}
-  const rows = squaredRows.get(weight) ?? keep(squaredRowsOf(weight))
-  squaredRows.set(weight, rows)
+  const rows = squaredRows.get(base.weight) ?? keep(squaredRowsOf(base))
+  squaredRows.set(base.weight, rows)
   return { squaredRows: rows }
 }
 

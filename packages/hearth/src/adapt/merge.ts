@@ -1,34 +1,38 @@
 // An adapter made part of the weights: W + s B A, or DoRA's rescaled rows; and how much that changes what a model says.
-// Rounding the sum to the dtype of the base is what a merge costs, so it is measured and said.
-import { noGrad, scope, tensor, type Tensor } from '@hearth/torch'
+// A base in codes becomes the floats that the adapter was trained on. Rounding the sum to the dtype of the base is what a
+// merge costs, so it is measured and said.
+import { noGrad, scope, tensor, type DType, type Tensor } from '@hearth/torch'
 import { logits, type LanguageModel } from '../models/index.js'
-import { linear, type Linear } from '../nn/index.js'
+import { floatWeight, linear, type Linear } from '../nn/index.js'
+import { leavesOf } from '../tree/index.js'
 import { attachAdapter, mapLinear, type Adapter } from './lora.js'
 
 /**
  * A model with the adapter's changes in its weights: new tensors for the layers that it changes, the base's own for the
- * others. Sums are made in float32 and rounded once, to the dtype of the base.
+ * others, or floats where they are in codes. Sums are made in float32 and rounded once, to the dtype of the base.
  * @throws ConfigError as attachAdapter()
  */
 export function mergeAdapter<M extends LanguageModel>(model: M, adapter: Adapter): M {
   const worn = attachAdapter(model, adapter)
+  const { dtype } = leavesOf(model.weights)[0]!
   const weights = mapLinear(worn.weights, (layer): Linear => {
-    if (layer.adapter === undefined) return layer
-    const { adapter: _merged, ...rest } = layer
-    return { ...rest, weight: noGrad(() => scope(() => mergedWeight(layer))) }
+    if (layer.adapter === undefined && layer.base === undefined) return layer
+    const { adapter, base: _codes, ...rest } = layer
+    const weight = () => (adapter === undefined ? floatWeight(layer, dtype) : mergedWeight(layer, dtype))
+    return { ...rest, weight: noGrad(() => scope(weight)) }
   })
   return { ...model, weights }
 }
 
 /** (out, in): the layer applied to the rows of a unit matrix, which is what it multiplies by. */
-function mergedWeight({ weight, adapter }: Linear): Tensor {
-  const { a, b, scale, magnitude } = adapter!
-  const wide = weight.to('float32')
+function mergedWeight(layer: Linear, dtype: DType): Tensor {
+  const { a, b, scale, magnitude } = layer.adapter!
+  const wide = floatWeight(layer, 'float32')
   const columns = a.to('float32').t().contiguous() // (in, r)
   const sum = linear({ weight: columns }, b.to('float32').mul(scale)).add(wide) // (out, r) (r, in) + (out, in)
-  if (magnitude === undefined) return sum.to(weight.dtype)
+  if (magnitude === undefined) return sum.to(dtype)
   const lengths = sum.square().sum([1]).sqrt() // (out)
-  return sum.mul(magnitude.to('float32').div(lengths).unsqueeze(1)).to(weight.dtype)
+  return sum.mul(magnitude.to('float32').div(lengths).unsqueeze(1)).to(dtype)
 }
 
 /** How far two models are apart on the same tokens. */

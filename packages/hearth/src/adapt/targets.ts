@@ -24,7 +24,7 @@ export type Targets = string | readonly string[]
 
 /** A node of a tree that linear() takes. */
 export const isLinear = (node: object): node is Linear =>
-  'weight' in node && node.weight instanceof Tensor && node.weight.shape.length === 2
+  'weight' in node && node.weight instanceof Tensor && (node.weight.shape.length === 2 || 'base' in node)
 
 /** The linear layers of the blocks, in their order. Embeddings and the head are not among them, as with PEFT. */
 export function linearModules({ family, weights }: LanguageModel): LinearModule[] {
@@ -45,7 +45,8 @@ export function linearModules({ family, weights }: LanguageModel): LinearModule[
 }
 
 /** Outputs and inputs of a linear layer. */
-export const sizesOfLinear = ({ weight }: Linear): [outputs: number, inputs: number] => weight.shape as [number, number]
+export const sizesOfLinear = ({ weight, base }: Linear): [outputs: number, inputs: number] =>
+  base === undefined ? (weight.shape as [number, number]) : [base.outputs, base.inputs]
 
 /** PEFT's own choice where a configuration names none; every linear layer for families that it does not list. */
 const DEFAULTS: Readonly<Record<string, readonly string[]>> = {

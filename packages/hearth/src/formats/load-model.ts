@@ -3,8 +3,10 @@ import { existsSync, statSync } from 'node:fs'
 import { FormatError, isFloating, scope, type DType } from '@hearth/torch'
 import type { Tokenizer } from '../data/index.js'
 import { loadWeights, type LanguageModel } from '../models/index.js'
+import type { BaseFormat } from '../nn/index.js'
 import { openGguf } from './gguf/index.js'
 import { openFolder } from './hugging-face/open-folder.js'
+import { quantisedWeights } from './quantised-weights.js'
 import type { ModelSource } from './source.js'
 
 export interface LoadModelOptions {
@@ -13,6 +15,8 @@ export interface LoadModelOptions {
    * CPUs do not compute in it, and so do blocks of quantised numbers, and everything where dtypes are mixed.
    */
   dtype?: DType
+  /** The linear layers of the blocks are put into codes as they are read, tensor by tensor: for training adapters on them. */
+  base?: BaseFormat | undefined
 }
 
 /**
@@ -38,14 +42,18 @@ export function openModelSource(path: string): ModelSource {
  * const ids = tensor([[12092, 13]], { dtype: 'int64' })
  * logits(model, ids).shape // [1, 2, 50304]
  */
-export function loadModel(path: string, { dtype }: LoadModelOptions = {}): LanguageModel {
+export function loadModel(path: string, { dtype, base }: LoadModelOptions = {}): LanguageModel {
   const source = openModelSource(path)
   const { family, config, generation, tensors, where } = source
   // GGUF files keep norms and biases in 32 bits beside matrices in 16, which are not computed with together.
   const dtypes = new Set([...tensors.values()].map((stored) => stored.dtype).filter(isFloating))
   const wanted = dtype ?? (dtypes.size > 1 ? 'float32' : undefined)
   try {
-    const weights = scope(() => loadWeights(family, config, tensors, { dtype: wanted, where }))
+    const options = { dtype: wanted, where }
+    const weights =
+      base === undefined
+        ? scope(() => loadWeights(family, config, tensors, options))
+        : quantisedWeights(source, base, options)
     return { family, config, weights, ...(generation === undefined ? {} : { generation }) }
   } finally {
     source.close()

@@ -20,6 +20,8 @@ export interface LoadOptions {
   dtype?: DType
   /** Names the model in the error. */
   where?: string
+  /** What stands for a weight in place of it, made of the tensor that the file has; itself when nothing is given. */
+  replace?: (path: string, stored: Tensor) => Tensor | undefined
 }
 
 const show = (shape: readonly number[]) => `[${shape.join(', ')}]`
@@ -32,7 +34,7 @@ export function loadWeights<Config, Weights>(
   family: Family<Config, Weights>,
   config: Config,
   stored: ReadonlyMap<string, StoredTensor>,
-  { dtype, where = 'the model' }: LoadOptions = {},
+  { dtype, where = 'the model', replace }: LoadOptions = {},
 ): Weights {
   const { names } = family
   const bare = ![...stored.keys()].some((name) => name.startsWith(names.basePrefix))
@@ -47,7 +49,7 @@ export function loadWeights<Config, Weights>(
       const wanted = transpose ? [...shape].reverse() : shape
       const problem = problemOf(name, tensor, wanted)
       if (problem !== undefined) problems.push(problem)
-      return problem === undefined ? take(tensor!, transpose, dtype) : empty([0])
+      return problem === undefined ? take(tensor!, transpose, dtype, (stored) => replace?.(path, stored)) : empty([0])
     },
   }
   const weights = family.build(config, source)
@@ -68,11 +70,16 @@ function problemOf(name: string, tensor: StoredTensor | undefined, shape: readon
 }
 
 /** A view of the file's memory while the dtype stays. */
-function take(tensor: StoredTensor, transpose: boolean, dtype: DType | undefined): Tensor {
+function take(
+  tensor: StoredTensor,
+  transpose: boolean,
+  dtype: DType | undefined,
+  replace: (stored: Tensor) => Tensor | undefined,
+): Tensor {
   const wanted = dtype ?? (tensor.dtype === 'float16' ? 'float32' : tensor.dtype)
   return scope(() => {
     const read = tensor.read()
     const turned = transpose ? read.t() : read
-    return tensor.dtype === wanted ? turned : turned.to(wanted).contiguous()
+    return replace(turned) ?? (tensor.dtype === wanted ? turned : turned.to(wanted).contiguous())
   })
 }

@@ -2,6 +2,15 @@
 export { activate, activationNames, gated, type Activation } from './activation.js'
 export { attention, type AttentionOptions } from './attention.js'
 export { composedAttention, type ComposedOptions } from './composed-attention.js'
+export {
+  BASE_FORMATS,
+  baseLinear,
+  dequantiseBase,
+  quantiseBase,
+  type BaseCodes,
+  type BaseFormat,
+  type BaseLinear,
+} from './base-linear.js'
 export { channelsLast, channelsSecond, conv2d, type Conv2d, type Conv2dOptions } from './conv2d.js'
 export { crossEntropy, type CrossEntropyOptions } from './cross-entropy.js'
 export { dropout, type Dropout } from './dropout.js'
@@ -19,7 +28,7 @@ export {
 export { KeyValueCache, type CacheShape } from './key-value-cache.js'
 export { addLayerNorm, layerNorm, type LayerNorm } from './layer-norm.js'
 export { groupedGatedLinear, type Expert } from './experts.js'
-export { linear, withoutBias, type Linear, type LinearActivation, type LinearOptions } from './linear.js'
+export { floatWeight, linear, withoutBias, type Linear, type LinearActivation, type LinearOptions } from './linear.js'
 export { linearCrossEntropy, type LinearCrossEntropyOptions } from './linear-cross-entropy.js'
 export { squaredRowsOf, type LowRank } from './low-rank.js'
 export { addRmsNorm, rmsNorm, type RmsNorm } from './rms-norm.js'

@@ -1,11 +1,12 @@
 // The affine map, with an adapter where its weights carry one. GPT-2's Conv1D is this one with its weight transposed,
 // which loading does.
-import { call, type Tensor } from '@hearth/torch'
+import { call, type DType, type Tensor } from '@hearth/torch'
+import { baseLinear, dequantiseBase, type BaseCodes } from './base-linear.js'
 import { integerLinear, type IntegerWeight } from './integer-linear.js'
 import { lowRankLinear, type LowRank } from './low-rank.js'
 
 export interface Linear {
-  /** (out, in); bytes where `integers` says how they are to be read. */
+  /** (out, in); bytes where `integers` or `base` says how they are to be read. */
   weight: Tensor
   /** (out) */
   bias?: Tensor
@@ -13,13 +14,15 @@ export interface Linear {
   adapter?: LowRank
   /** The weight is integers in groups that share a scale (integer-linear.ts): for running alone, without gradients. */
   integers?: IntegerWeight
+  /** The weight is codes that stay as they are while an adapter is trained (base-linear.ts). */
+  base?: BaseCodes
 }
 
 /** What `hearth::linear` can apply to its sums before they are written. */
 export type LinearActivation = 'none' | 'gelu' | 'gelu_tanh' | 'silu'
 
 export interface LinearOptions {
-  /** Not for weights with an adapter. @default none */
+  /** Not for weights with an adapter, or in codes for one. @default none */
   activation?: LinearActivation
   /** (..., out), added after the activation. */
   residual?: Tensor
@@ -34,13 +37,20 @@ export interface LinearOptions {
  * const y = linear(weights.out, attended, { residual: x })
  */
 export function linear(weights: Linear, x: Tensor, { activation, residual }: LinearOptions = {}): Tensor {
-  const { weight, bias, adapter, integers } = weights
+  const { weight, bias, adapter, integers, base } = weights
   const plain = (x: Tensor, added: LinearOptions & { bias?: Tensor } = {}) =>
     integers
       ? integerLinear({ weight, integers }, x, added)
-      : (call('hearth::linear', x, weight, added.bias, added.residual, added.activation) as Tensor)
+      : base
+        ? baseLinear({ weight, base }, x, added)
+        : (call('hearth::linear', x, weight, added.bias, added.residual, added.activation) as Tensor)
   if (adapter !== undefined) return lowRankLinear(plain, { ...weights, adapter }, x, residual)
   return plain(x, { bias, residual, activation })
+}
+
+/** (out, in): the weight in floats, also where it is in codes; the same tensor where nothing changes. */
+export function floatWeight({ weight, base }: Linear, dtype: DType): Tensor {
+  return base === undefined ? weight.to(dtype) : dequantiseBase({ weight, base }, dtype)
 }
 
 /** The same map without its bias, for an activation that adds it on the way. */

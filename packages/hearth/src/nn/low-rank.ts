@@ -2,7 +2,7 @@
 // (Liu et al. 2024, arXiv:2402.09353). Which layers have one, and where it comes from: hearth/adapt.
 import { call, noGrad, scope, type Tensor } from '@hearth/torch'
 import { dropout, type Dropout } from './dropout.js'
-import type { Linear } from './linear.js'
+import { floatWeight, type Linear } from './linear.js'
 
 /** The change of one linear layer: W + scale · B A, with W (out, in) left as it is. */
 export interface LowRank {
@@ -64,7 +64,7 @@ function rowLengths(plain: PlainProduct, { a, b, scale, squaredRows }: LowRank):
   })
 }
 
-/** ‖w‖² of each row of a weight, (out) float32: for LowRank.squaredRows. */
-export function squaredRowsOf(weight: Tensor): Tensor {
-  return noGrad(() => scope(() => weight.detach().to('float32').square().sum([1])))
+/** ‖w‖² of each row of a layer's weight, (out) float32: for LowRank.squaredRows. */
+export function squaredRowsOf(layer: Linear): Tensor {
+  return noGrad(() => scope(() => floatWeight(layer, 'float32').detach().square().sum([1])))
 }

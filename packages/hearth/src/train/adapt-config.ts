@@ -1,5 +1,6 @@
 // The part of a run's configuration that says how a model is adapted: what of it is trained, on which rows, to what end.
 import { z } from 'zod'
+import { BASE_FORMATS } from '../nn/index.js'
 
 const targets = z.union([z.string().min(1), z.array(z.string().min(1)).min(1)])
 const positiveInteger = z.int().positive()
@@ -9,6 +10,12 @@ export const adaptSchema = z.strictObject({
     .enum(['lora', 'dora', 'freeze', 'full'])
     .default('lora')
     .describe('what is trained: low-rank changes (lora, dora), the weights that train names (freeze), or all (full)'),
+  base: z
+    .enum(BASE_FORMATS)
+    .optional()
+    .describe(
+      'keeps the model in 4 bits (nf4, with double quantisation) or 8 (int8) while low-rank changes are trained: QLoRA; in floats when it is not given',
+    ),
   objective: z
     .enum(['answers', 'dpo', 'orpo', 'kto'])
     .default('answers')

@@ -3,9 +3,9 @@
 import { ConfigError, type ConfigIssue } from '@hearth/torch'
 import { distance } from 'fastest-levenshtein'
 import { z } from 'zod'
-import { adaptSchema, type AdaptConfig } from './adapt-config.js'
+import { adaptSchema } from './adapt-config.js'
 import { guard } from './guard-config.js'
-import { insidePlace, isS3, placeProblem } from '../checkpoint/index.js'
+import { crossChecks } from './config-checks.js'
 
 const positiveInteger = z.int().positive()
 // Of which a step makes tensors.
@@ -164,42 +164,6 @@ export function resolveConfig(input: unknown, where = 'configuration'): RunConfi
   const issues = parsed.success ? crossChecks(parsed.data) : parsed.error.issues.flatMap(describeIssue)
   if (!parsed.success || issues.length > 0) throw new ConfigError(where, issues)
   return parsed.data
-}
-
-function crossChecks(config: RunConfig): ConfigIssue[] {
-  const issues: ConfigIssue[] = []
-  const say = (path: string, message: string) => issues.push({ path, message })
-  for (const [index, { to, endpoint }] of config.copies.entries()) {
-    const problem = placeProblem(to) ?? placeProblem(insidePlace({ to }, config.name).to)
-    if (problem !== undefined) say(`copies.${index}.to`, problem)
-    if (endpoint !== undefined && !isS3(to)) say(`copies.${index}.endpoint`, 'is for s3://bucket/prefix alone')
-    if (endpoint !== undefined && /\/\/[^/]*@/.test(endpoint))
-      say(`copies.${index}.endpoint`, 'holds a name or password: credentials come from the environment or ~/.aws')
-    if (config.copies.findIndex((copy) => copy.to === to) < index) say(`copies.${index}.to`, `${to} is named twice`)
-  }
-  // Without weights a source counts by its tokens: a scale that weights of one's own do not share.
-  const weighed = config.data.sources.filter(({ weight }) => weight !== undefined).length
-  if (weighed > 0 && weighed < config.data.sources.length)
-    say('data.sources', `${weighed} of ${config.data.sources.length} have a weight; give all of them one, or none`)
-  if (config.batch % config.slots !== 0) say('slots', `${config.slots} does not divide batch ${config.batch}`)
-  if (config.schedule.warmupSteps >= config.steps)
-    say('schedule.warmupSteps', `${config.schedule.warmupSteps} is not below steps (${config.steps})`)
-  if (config.optimizer.moments !== undefined && config.optimizer.name === 'sgd')
-    say('optimizer.moments', "are AdamW's, and those of what Muon leaves to it; sgd has none")
-  if ((config.model.preset === undefined) === (config.model.folder === undefined))
-    say('model', 'give either preset or folder')
-  if (config.adapt !== undefined) issues.push(...adaptIssues(config, config.adapt))
-  return issues
-}
-
-function adaptIssues({ model, batch, slots }: RunConfig, { objective, method, train }: AdaptConfig): ConfigIssue[] {
-  const issues: ConfigIssue[] = []
-  if (model.folder === undefined) issues.push({ path: 'model.folder', message: 'give the model that is adapted' })
-  if (objective === 'kto' && batch / slots < 2)
-    issues.push({ path: 'batch', message: `kto compares rows: a slot needs two of them, got ${batch / slots}` })
-  if (train.length > 0 && method !== 'freeze')
-    issues.push({ path: 'adapt.train', message: `is for the method freeze alone, got ${method}` })
-  return issues
 }
 
 function describeIssue(issue: z.core.$ZodIssue): ConfigIssue[] {

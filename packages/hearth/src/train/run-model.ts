@@ -45,7 +45,7 @@ export function initialModel(config: RunConfig, tokenizer: Tokenizer, dtype: DTy
       ? createModel(shapeOf(config, tokenizer), { seed: config.seed })
       : config.adapt === undefined
         ? loadedModel(folder)
-        : loadModel(folder, { dtype })
+        : loadModel(folder, { dtype, base: config.adapt.base })
   checkVocabulary(model, tokenizer)
   return model
 }
