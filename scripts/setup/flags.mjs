@@ -1,6 +1,7 @@
 // The options that the native module is compiled and linked with. Instruction sets are not among them: kernels are
 // compiled once for each (forms.mjs) and choose at run time, so that one module runs on every machine of its architecture.
 import { collectiveLinks } from './collectives.mjs'
+import { idleLinks } from './idle-libraries.mjs'
 import { bundledOpenmp } from './libtorch.mjs'
 
 const CXX20_SINCE = [2, 12]
@@ -29,6 +30,7 @@ export function linkFlags(libtorch, compiler) {
   const threads = openmp(compiler).length > 0 ? [bundledOpenmp(library) ?? '-fopenmp'] : []
   return [
     '-shared',
+    ...idleLinks(libtorch),
     `-L${library}`,
     `-Wl,-rpath,${library}`,
     ...torch,

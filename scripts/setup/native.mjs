@@ -9,6 +9,7 @@ import { inspectCompiler } from './compiler.mjs'
 import { contentHash, listFiles, readJson, writeJson } from './fingerprint.mjs'
 import { compileFlags, linkFlags } from './flags.mjs'
 import { formsOf } from './forms.mjs'
+import { standInForIdle } from './idle-libraries.mjs'
 import { nativeBuild, nativeModule, nativeSources } from './paths.mjs'
 import { SetupError, step } from './progress.mjs'
 import { lastLines, run } from './subprocess.mjs'
@@ -29,6 +30,7 @@ export async function buildNative({ libtorch, blas, compiler }) {
     mkdirSync(nativeBuild, { recursive: true })
     rmSync(stampFile, { force: true })
     const objects = await compileObjects(chosen, compileFlags(libtorch, chosen), libtorch)
+    await standInForIdle(libtorch, chosen)
     await step('linking the native module', () => link(chosen, objects, libtorch))
     writeJson(stampFile, { key })
     writeJson(configFile, describe(libtorch, blas, chosen))
