@@ -3,7 +3,7 @@ export { copyCheckpoint, listCopies, type CopiedCheckpoint, type CopyOptions } f
 export { fetchNewest, type FetchedCheckpoint, type FetchOptions } from './copies/fetch.js'
 export { folderStore } from './copies/folder-store.js'
 export { insidePlace, isS3, openPlace, placeProblem, type Place } from './copies/place.js'
-export { type S3Patience } from './copies/s3-store.js'
+export type { S3Patience } from './copies/s3-store.js'
 export { copyFile, fileOf, readWhole, type CopyStore, type FileToStore, type StoredFile } from './copies/store.js'
 export { listCheckpoints, type CheckpointName } from './folder.js'
 export {

@@ -2,6 +2,6 @@
 export { adamw, adamwIssues, type AdamwSettings, type Moments } from './adamw.js'
 export { clipGradients, clipScale, gradientNorm, NORM_CHUNK, normOf, squaredNorms } from './clipping.js'
 export { muon, muonIssues, orthogonalize, type MuonSettings } from './muon.js'
-export { type Optimizer, type OptimizerState, type ParameterGroup, type UpdateOptions } from './optimizer.js'
+export type { Optimizer, OptimizerState, ParameterGroup, UpdateOptions } from './optimizer.js'
 export { schedule, scheduleIssues, type Schedule, type ScheduleSettings } from './schedules.js'
 export { sgd, sgdIssues, type SgdSettings } from './sgd.js'

@@ -2,7 +2,6 @@
  * Tables of documents through DuckDB: .jsonl, .csv and .parquet, plain or compressed, streamed a chunk of rows at a time.
  * DuckDB never leaves this machine: it may not load extensions, and is given paths of files that exist.
  */
-import { DuckDBInstance } from '@duckdb/node-api'
 import type { DuckDBConnection } from '@duckdb/node-api'
 import { csvColumns } from './csv-header.js'
 import type { SourceFile } from './sources.js'
@@ -18,7 +17,9 @@ const settings = { threads: '1', memory_limit: '2GB', autoinstall_known_extensio
 
 const LONGEST_LINE = 1 << 24 // bytes of a row of .csv; DuckDB's own limit for an object of .jsonl is the same
 
+// Loaded where a table is read: it is large, and most commands read none.
 async function connect(): Promise<DuckDBConnection> {
+  const { DuckDBInstance } = await import('@duckdb/node-api')
   const instance = await DuckDBInstance.create(':memory:', settings)
   return instance.connect()
 }
