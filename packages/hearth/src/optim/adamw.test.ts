@@ -95,15 +95,19 @@ describe.each(Object.entries(FORMS))('the %s form', (_, formed) => {
   })
 })
 
-test('the two forms are one algorithm in different roundings', () => {
-  const [weight, gradient] = [random([200, 300]), random([200, 300])]
-  const other = FORMS.reference!(weight)
-  train(weight, [gradient])
-  train(other, [gradient])
-  const difference = weight.sub(other).abs().max().item()
-  expect(difference).toBeGreaterThan(0)
-  expect(difference).toBeLessThan(1e-6)
-})
+// With HEARTH_KERNELS=reference both are the same form, and nothing is left to differ.
+test.skipIf(process.env.HEARTH_KERNELS === 'reference')(
+  'the two forms are one algorithm in different roundings',
+  () => {
+    const [weight, gradient] = [random([200, 300]), random([200, 300])]
+    const other = FORMS.reference!(weight)
+    train(weight, [gradient])
+    train(other, [gradient])
+    const difference = weight.sub(other).abs().max().item()
+    expect(difference).toBeGreaterThan(0)
+    expect(difference).toBeLessThan(1e-6)
+  },
+)
 
 test('the bits do not depend on the number of threads', () => {
   const before = numThreads()
