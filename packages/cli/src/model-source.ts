@@ -1,5 +1,5 @@
 // What a person means by MODEL: a Hugging Face folder or a GGUF file; a run, whose finished model is taken, or else its newest
-// checkpoint; or one checkpoint of a run.
+// checkpoint; one checkpoint of a run; or a name on the hub.
 import { hasFastBfloat16, type DType } from '@hearth/torch'
 import { adapterBase, attachAdapter, isAdapterFolder, loadAdapter } from 'hearth/adapt'
 import { Tokenizer } from 'hearth/data'
@@ -10,6 +10,7 @@ import { leavesOf } from 'hearth/tree'
 import { existsSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { CommandError } from './failure.js'
+import { localModel } from './hub-model.js'
 import { findRun } from './locate.js'
 import { openRunCheckpoint, runOfCheckpoint } from './run-checkpoint.js'
 
@@ -32,13 +33,13 @@ export const finishedModelOf = (run: string): string => join(run, 'model')
  * The Hugging Face folder behind a word: itself, or the finished model of a run.
  * @throws CommandError when there is none
  */
-export function modelFolder(word: string): string {
+export async function modelFolder(word: string): Promise<string> {
   const run = findRun(word)
-  const folder = run === undefined ? word : finishedModelOf(run)
+  const folder = run === undefined ? await localModel(word) : finishedModelOf(run)
   if (existsSync(join(folder, 'config.json'))) return folder
   throw new CommandError(
     run === undefined ? `${word} is no model folder and no run` : `the run ${run} has no finished model`,
-    'give a Hugging Face folder, or a run that is finished',
+    'give a Hugging Face folder, a name on the hub (owner/name), or a run that is finished',
   )
 }
 
@@ -99,11 +100,11 @@ async function openFloats(word: string, note: (text: string) => void, asStored: 
     return { name: run, ...(await openRunCheckpoint(run, note)) }
   const runOf = runOfCheckpoint(word)
   if (runOf !== undefined) return { name: word, ...(await openRunCheckpoint(runOf, note, word)) }
-  const folder = run === undefined ? word : finishedModelOf(run)
+  const folder = run === undefined ? await localModel(word) : finishedModelOf(run)
   if (!existsSync(folder))
     throw new CommandError(
       `there is no model folder and no run ${JSON.stringify(word)}`,
-      'give a Hugging Face folder (config.json and weights), a GGUF file, a run (hearth runs lists them), or one of its checkpoints',
+      'give a Hugging Face folder (config.json and weights), a GGUF file, a name on the hub (owner/name), a run (hearth runs lists them), or one of its checkpoints',
     )
   if (!statSync(folder).isDirectory() && !folder.endsWith('.gguf'))
     throw new CommandError(
@@ -112,7 +113,7 @@ async function openFloats(word: string, note: (text: string) => void, asStored: 
   const dtype = asStored ? undefined : computeDtypeOf(folder)
   const model = loadModel(folder, dtype === undefined ? {} : { dtype })
   const tokenizer = await loadTokenizer(folder)
-  return { name: folder, model, tokenizer }
+  return { name: run === undefined ? word : folder, model, tokenizer }
 }
 
 /** As openModel(), for commands that read or write text. */
@@ -136,7 +137,7 @@ export async function openTextModel(
  */
 export async function openTokenizer(word: string): Promise<Tokenizer> {
   const run = findRun(word)
-  if (run === undefined) return Tokenizer.load(word)
+  if (run === undefined) return Tokenizer.load(await localModel(word))
   return Tokenizer.load(existsSync(finishedModelOf(run)) ? finishedModelOf(run) : join(run, 'tokenizer'))
 }
 

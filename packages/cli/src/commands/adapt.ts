@@ -13,7 +13,7 @@ export const adapt = defineCommand({
     'It is a run like any other: `hearth resume` goes on with it, with the same bits. At its end lies an adapter folder (PEFT), and with --merge the changed model. Any field can be changed with --set; docs/cli/configuration.md lists them under adapt.',
   ],
   arguments: {
-    model: { description: 'Hugging Face folder, or a finished run', required: true },
+    model: { description: 'Hugging Face folder, owner/name on the hub, or a finished run', required: true },
     data: { description: 'files, folders or globs of rows', many: true },
   },
   options: {
@@ -65,7 +65,7 @@ export const adapt = defineCommand({
     const { adaptation, withSteps } = await import('../adaptation.js')
     const { applySettings } = await import('../settings.js')
     const { readRunRows, resolveConfig, startRun } = await import('hearth/train')
-    const folder = resolve(modelFolder(word))
+    const folder = resolve(await modelFolder(word))
     const name = options.name ?? `${basename(resolve(word))}-${options.recipe}`
     const slots = options.workers === undefined ? [] : [`slots=${options.workers}`]
     const given = adaptation({ ...options, folder, data, name })

@@ -13,7 +13,7 @@ export const convert = defineCommand({
     'Tokens: --to neox writes both splits of a folder of token shards as DESTINATION_train_text_document.bin and .idx, which the GPT-NeoX library trains on, and the same for heldout; --to shards reads such a pair (SOURCE is its .idx) into a folder, with the tokenizer of --tokenizer.',
   ],
   arguments: {
-    source: { description: 'model, folder of token shards, or .idx file', required: true },
+    source: { description: 'model (also owner/name on the hub), folder of token shards, or .idx file', required: true },
     destination: { description: 'what to write; must not exist', required: true },
   },
   options: {
@@ -60,9 +60,10 @@ export const convert = defineCommand({
     if (tokenizer !== undefined) throw new UsageError(['--tokenizer is for --to shards'], 'convert')
     const { findRun } = await import('../locate.js')
     const { finishedModelOf } = await import('../model-source.js')
+    const { localModel } = await import('../hub-model.js')
     const { convertModel } = await import('hearth/formats')
     const run = findRun(source)
-    const from = run === undefined ? source : finishedModelOf(run)
+    const from = run === undefined ? await localModel(source) : finishedModelOf(run)
     const says = { writing: `Writing ${destination} …`, comparing: 'Reading it again and comparing logits …' }
     const done = await convertModel(from, destination, {
       to: format,

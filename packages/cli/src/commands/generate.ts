@@ -9,11 +9,11 @@ export const generate = defineCommand({
   name: 'generate',
   summary: 'write text with a model',
   description: [
-    'Writes the text that follows PROMPT to stdout, as it comes. MODEL is a run (its finished model, or else its newest checkpoint), one checkpoint of a run, or a Hugging Face folder. PROMPT - reads stdin; without a prompt the model begins a text of its own.',
+    'Writes the text that follows PROMPT to stdout, as it comes. MODEL is a run (its finished model, or else its newest checkpoint), one checkpoint of a run, or a Hugging Face folder, or a name on the hub (owner/name, owner/name@revision). PROMPT - reads stdin; without a prompt the model begins a text of its own.',
     'Settings that are not given are those of the model (generation_config.json), else those named here.',
   ],
   arguments: {
-    model: { description: 'Hugging Face folder, GGUF file, a run, or a checkpoint of a run', required: true },
+    model: { description: 'Hugging Face folder, GGUF file, owner/name on the hub, a run, or a checkpoint of a run', required: true },
     prompt: { description: 'text to go on from; - for stdin', many: true },
   },
   options: {

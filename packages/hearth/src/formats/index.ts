@@ -17,6 +17,7 @@ export {
   type TensorType,
   type WritableType,
 } from './gguf/index.js'
+export { fetchDataset, fetchModel, parseHubName, type HubName, type HubOptions } from './hub/index.js'
 export { saveModel, type SaveModelOptions } from './hugging-face/save-model.js'
 export { loadModel, loadTokenizer, openModelSource, type LoadModelOptions } from './load-model.js'
 export { readPytorch } from './pickle/index.js'
