@@ -86,21 +86,19 @@ test(
   'a slow worker is named by its share of a step, and replaced when asked',
   async () => {
     const dir = join(root, 'slow')
-    let dragged = false
     let crew: Parameters<NonNullable<NonNullable<RunOptions['drill']>['onCrew']>>[0] | undefined
     await startRun(config('slow', 200), {
       ...{ dir, workers: 2, replaceSlow: true },
       report: (event) => {
-        if (event.kind !== 'step' || dragged || event.step.number < 10) return
-        dragged = true
-        crew!.inject(1, { kind: 'drag', seconds: 0.2 })
+        // More than once: on a busy machine the first may be replaced for a slowness of its own.
+        if (event.kind === 'step' && [10, 20, 30].includes(event.step.number))
+          crew!.inject(1, { kind: 'drag', seconds: 0.2 })
       },
       drill: { onCrew: (given) => (crew = given) },
     })
     const events = kindsOf(dir)
-    const slow = events.find((event) => event.kind === 'worker-slow' && event.worker === 1)
-    expect(slow).toMatchObject({ worker: 1 })
-    expect((slow as { seconds: number }).seconds).toBeGreaterThan(0.2)
+    const slow = events.filter((event) => event.kind === 'worker-slow' && event.worker === 1)
+    expect(slow.map((event) => (event as { seconds: number }).seconds).some((seconds) => seconds > 0.2)).toBe(true)
     const lost = events.find((event) => event.kind === 'worker-lost' && event.worker === 1)
     expect(lost).toMatchObject({ reason: expect.stringMatching(/times as slow as the others/) as string })
   },
