@@ -11,6 +11,7 @@ import { quickstart } from './quickstart.js'
 import { resume } from './resume.js'
 import { runs } from './runs.js'
 import { score } from './score.js'
+import { serve } from './serve.js'
 import { tokenize } from './tokenize.js'
 import { train } from './train.js'
 
@@ -20,6 +21,7 @@ export const commands: readonly Command[] = [
   adapt,
   resume,
   generate,
+  serve,
   score,
   tokenize,
   convert,

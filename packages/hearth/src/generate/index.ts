@@ -1,6 +1,6 @@
 // hearth/generate: text from a language model, token by token, and how likely it finds a text.
 export * from './engine/index.js'
-export { generate, type Ending, type GenerateOptions } from './generate.js'
+export { endTokensOf, generate, type Ending, type GenerateOptions } from './generate.js'
 export { changeLogits, maskLogits, repetitionPenalty, type TextSoFar } from './logit-changes.js'
 export { quantiseModel, type QuantiseOptions } from './quantise.js'
 export * from './samplers.js'
