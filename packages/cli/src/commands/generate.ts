@@ -13,7 +13,10 @@ export const generate = defineCommand({
     'Settings that are not given are those of the model (generation_config.json), else those named here.',
   ],
   arguments: {
-    model: { description: 'Hugging Face folder, GGUF file, owner/name on the hub, a run, or a checkpoint of a run', required: true },
+    model: {
+      description: 'Hugging Face folder, GGUF file, owner/name on the hub, a run, or a checkpoint of a run',
+      required: true,
+    },
     prompt: { description: 'text to go on from; - for stdin', many: true },
   },
   options: {

@@ -13,7 +13,10 @@ export const score = defineCommand({
     '--ids takes a JSON file: an array of ids, or an array of such arrays, whose loss is the mean over all their predicted tokens.',
   ],
   arguments: {
-    model: { description: 'Hugging Face folder, GGUF file, owner/name on the hub, a run, or a checkpoint of a run', required: true },
+    model: {
+      description: 'Hugging Face folder, GGUF file, owner/name on the hub, a run, or a checkpoint of a run',
+      required: true,
+    },
   },
   options: {
     ids: { kind: 'text', value: 'FILE', description: 'JSON file of token ids' },
