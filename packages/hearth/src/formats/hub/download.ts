@@ -32,7 +32,7 @@ const MAX_FRUITLESS = 4
  * @throws HearthError when the hub cannot be reached or says no; FormatError when the contents are not those promised
  */
 export async function download(file: HubFile, blob: string, options: Download): Promise<void> {
-  const partial = `${blob}.incomplete`
+  const partial = partialOf(blob)
   let have = sizeOf(partial)
   options.onBytes(have)
   for (let fruitless = 0, damaged = 0; ;) {
@@ -59,6 +59,11 @@ export async function download(file: HubFile, blob: string, options: Download): 
   }
   renameSync(partial, blob)
 }
+
+const partialOf = (blob: string): string => `${blob}.incomplete`
+
+/** Bytes of contents that an earlier attempt left. */
+export const haveOf = (blob: string): number => sizeOf(partialOf(blob))
 
 const sizeOf = (path: string): number => (existsSync(path) ? statSync(path).size : 0)
 
@@ -113,6 +118,9 @@ export function refusal(url: string, status: number): HearthError {
   }
   return new HearthError(`${url}: the hub answers ${status}`, { remedy: remedies[status] ?? 'try again later' })
 }
+
+/** Whether the hub was not there, rather than said no. */
+export const isUnreachable = (error: unknown): boolean => error instanceof HearthError && error.cause !== undefined
 
 export const unreachable = (url: string, cause: unknown): HearthError =>
   new HearthError(`${url}: cannot be read (${reasonOf(cause)})`, {

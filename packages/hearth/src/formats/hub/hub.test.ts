@@ -98,10 +98,18 @@ describe('a model by name', () => {
     const before = asked.length
     await fetchModel(small, options)
     expect(asked.slice(before).filter((line) => line.includes('/resolve/'))).toEqual([])
-    vi.stubEnv('HF_HUB_OFFLINE', '1')
     const alone = { ...options, endpoint: 'http://127.0.0.1:1' }
     expect(await fetchModel(small, alone)).toBe(folder)
+    vi.stubEnv('HF_HUB_OFFLINE', '1')
+    expect(await fetchModel(small, alone)).toBe(folder)
     await expect(fetchModel(parseHubName('me/other')!, alone)).rejects.toThrow(/not in the cache.*HF_HUB_OFFLINE/)
+  })
+
+  test('that lies there whole and in parts comes whole', async () => {
+    files['model-00001-of-00002.safetensors'] = Buffer.from('a part')
+    const folder = await fetchModel(small, options)
+    delete files['model-00001-of-00002.safetensors']
+    expect(readdirSync(folder)).not.toContain('model-00001-of-00002.safetensors')
   })
 
   test('goes on where the connection was cut', async () => {

@@ -4,7 +4,7 @@ import { statfsSync, existsSync, mkdirSync } from 'node:fs'
 import { datasetInfo, HubApiError, listFiles, modelInfo } from '@huggingface/hub'
 import { FormatError, HearthError } from '@hearth/torch'
 import { HubCache } from './cache.js'
-import { download, refusal, unreachable, type HubFile } from './download.js'
+import { download, haveOf, isUnreachable, refusal, unreachable, type HubFile } from './download.js'
 import type { HubName } from './name.js'
 
 export interface HubOptions {
@@ -51,7 +51,9 @@ function filesOfModel({ repo }: HubName, files: HubFile[]): HubFile[] {
     throw new FormatError(`${repo} has no weights that are known here`, {
       remedy: 'it needs model.safetensors or pytorch_model.bin, whole or in parts; a GGUF file can be fetched by hand',
     })
-  return [...files.filter(({ path }) => BESIDE_WEIGHTS.test(path)), ...weights]
+  // Some repositories hold the same weights whole and in parts.
+  const whole = weights.filter(({ path }) => !/-of-|\.index\.json$/.test(path))
+  return [...files.filter(({ path }) => BESIDE_WEIGHTS.test(path)), ...(whole.length > 0 ? whole : weights)]
 }
 
 async function fetchFiles(
@@ -62,10 +64,15 @@ async function fetchFiles(
   const cache = new HubCache(name, options.cache)
   if (options.offline ?? isSet(process.env.HF_HUB_OFFLINE)) return offline(name, cache)
   const hub = connectionTo(options)
-  const commit = await commitOf(name, hub)
+  const commit = await commitOf(name, hub).catch((error: unknown) => {
+    if (isUnreachable(error) && cache.commitOf(name.revision) !== undefined) return undefined
+    throw error
+  })
+  // What was fetched before serves a machine that is off the network today.
+  if (commit === undefined) return offline(name, cache)
   const files = choose(await filesAt(name, commit, hub))
   const missing = files.filter(({ checksum }) => !existsSync(cache.blob(checksum)))
-  checkRoom(missing, cache.blob('.'))
+  checkRoom(missing, cache)
   const of = files.reduce((sum, { bytes }) => sum + bytes, 0)
   let have = of - missing.reduce((sum, { bytes }) => sum + bytes, 0)
   const onBytes = (bytes: number) => options.onProgress?.((have += bytes), of)
@@ -159,8 +166,9 @@ async function told<T>(hubUrl: string, repo: string, work: Promise<T>): Promise<
   }
 }
 
-function checkRoom(missing: HubFile[], folder: string): void {
-  const wanted = missing.reduce((sum, { bytes }) => sum + bytes, 0)
+function checkRoom(missing: HubFile[], cache: HubCache): void {
+  const wanted = missing.reduce((sum, { bytes, checksum }) => sum + bytes - haveOf(cache.blob(checksum)), 0)
+  const folder = cache.blob('.')
   const { bavail, bsize } = statfsSync(folder)
   if (wanted > bavail * bsize)
     throw new HearthError(`${folder}: ${wanted} bytes are to come, and ${bavail * bsize} are free`, {
