@@ -17,9 +17,10 @@ constexpr size_t kHugePage = size_t{2} << 20;
 /** Looking at the machine's memory costs 0.1 ms: it is done once for this many new bytes. */
 constexpr size_t kCheckEvery = size_t{64} << 20;
 
-/** Held beyond the highest use, as its sixteenth part. A training step frees activations while it makes gradients of
- * other sizes: without this room a sixth of its memory was mapped anew in every step, with it nothing. */
-constexpr size_t kSlack = 16;
+/** Held beyond the highest use, as its eighth part up to a bound. A training step frees activations while it makes
+ * gradients of other sizes: without this room a sixth of its memory was mapped anew in every step, with it nothing. */
+constexpr size_t kSlack = 8;
+constexpr size_t kMostSlack = size_t{64} << 20;
 
 size_t roundUp(size_t bytes, size_t unit) { return (bytes + unit - 1) / unit * unit; }
 
@@ -89,7 +90,7 @@ void LargeBlocks::countLive(size_t bytes) {
 
 /** Takes the longest waiting regions out, until the new one fits below the bound. */
 void LargeBlocks::evictFor(size_t bytes, std::vector<Region>& evicted) {
-  const size_t bound = std::max(highest_ + highest_ / kSlack, live_ + bytes);
+  const size_t bound = std::max(highest_ + std::min(highest_ / kSlack, kMostSlack), live_ + bytes);
   while (!waiting_.empty() && live_ + bytes + cached_ > bound) {
     const auto oldest = std::min_element(waiting_.begin(), waiting_.end(),
                                          [](const auto& a, const auto& b) { return a.second.freedAt < b.second.freedAt; });

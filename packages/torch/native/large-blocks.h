@@ -1,6 +1,6 @@
 // Blocks of 256 KiB and more: mapped from the system, and kept after they are freed, because the next training step asks
 // for the same sizes again and fresh pages cost a fault each. Freed blocks are kept only within what was in use at once
-// before, and a sixteenth more, so the process hardly grows beyond its own peak by them.
+// before, and an eighth more up to 64 MiB, so the process hardly grows beyond its own peak by them.
 #pragma once
 #include <cstddef>
 #include <cstdint>

@@ -30,7 +30,7 @@ export interface MemoryStats {
   allocatedBytes: number
   /** The most that allocatedBytes was since resetPeakMemory(). */
   peakBytes: number
-  /** Freed memory that is kept for the next tensors: with allocatedBytes at most 17/16 of the peak. */
+  /** Freed memory that is kept for the next tensors: with allocatedBytes at most the peak and an eighth of it, or 64 MiB. */
   cachedBytes: number
 }
 
