@@ -28,10 +28,19 @@ export { keepActivations, Segments, type RunBlock } from './segments.js'
 export type { StepBatches } from './slots.js'
 export { Trainer, type Step, type TrainerOptions, type TrainerState } from './trainer.js'
 export { runHooks, type Hook } from './hooks.js'
-export { checkSharing, identityOf, joinRun, type Host, type JoinRunOptions, type Sharing } from './machines/join-run.js'
+export {
+  checkSharing,
+  identityOf,
+  joinRun,
+  type Host,
+  type JoinResult,
+  type JoinRunOptions,
+  type Sharing,
+} from './machines/join-run.js'
 export { sharingIssues, slotRanges } from './machines/slot-ranges.js'
 export {
   computeDtype,
+  checkNewRun,
   prepareRun,
   resumeRun,
   startRun,

@@ -86,6 +86,15 @@ function withDtype(config: RunConfig): RunConfig {
 }
 
 /**
+ * Says what is wrong with a run that is to be made, all at once, and changes nothing.
+ * @throws ConfigError, DataError
+ */
+export async function checkNewRun(dir: string, config: RunConfig): Promise<void> {
+  checkApart(config, dir)
+  await findMistakes(config, {})
+}
+
+/**
  * Makes a new run and its tokens, for machines that then join it (joinRun); or, with `resume`, takes one that is there.
  * The run stays taken until it is closed.
  */
@@ -94,10 +103,7 @@ export async function prepareRun(
   made: { config: RunConfig } | 'resume',
   report: Report,
 ): Promise<Run<RunConfig>> {
-  if (made !== 'resume') {
-    checkApart(made.config, dir)
-    await findMistakes(made.config, {})
-  }
+  if (made !== 'resume') await checkNewRun(dir, made.config)
   const run = made === 'resume' ? openRun<RunConfig>(dir) : createRun(dir, { config: withDtype(made.config) })
   try {
     const { hash } = await prepareText(run.config, run.folder, { report })

@@ -19,6 +19,8 @@ export interface EtcdOptions {
 const ANSWER_SECONDS = 1.5
 /** Keys of generations go by themselves. */
 const KEYS_SECONDS = 600
+/** So does the word that a run is over, after all have heard it: whoever is started later begins anew. */
+const FINISHED_SECONDS = 20
 
 interface KeyValue {
   key: string
@@ -60,9 +62,10 @@ export class EtcdStore implements MembershipStore {
   async propose(revision: number, generation: Generation): Promise<View | undefined> {
     const key = encode(this.#key('generation'))
     try {
+      const lease = generation.finished ? { lease: await this.#grant(FINISHED_SECONDS) } : {}
       await this.#post('kv/txn', {
         compare: [{ key, target: 'MOD', result: 'EQUAL', mod_revision: String(revision) }],
-        success: [{ request_put: { key, value: encode(JSON.stringify(generation)) } }],
+        success: [{ request_put: { key, value: encode(JSON.stringify(generation)), ...lease } }],
       })
       return await this.#view()
     } catch {

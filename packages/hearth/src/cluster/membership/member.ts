@@ -117,6 +117,16 @@ export class Member {
     await sleep(LINGER_MILLISECONDS)
   }
 
+  /** Ends this machine's membership at the end of a step, as all leave the group; the others then form one without it. */
+  async quit(): Promise<void> {
+    clearInterval(this.#timer)
+    // From here on it says no more that it is there.
+    this.#end ??= new MemberEnd({ kind: 'end', how: 'replaced', reason: 'it goes on its own account' })
+    await this.#formed?.group.leave()
+    this.#formed = undefined
+    await this.close()
+  }
+
   /** Ends this machine's membership; the others need not wait for its lease. */
   async close(): Promise<void> {
     clearInterval(this.#timer)

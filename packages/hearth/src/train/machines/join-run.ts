@@ -4,24 +4,31 @@
 import { createHash } from 'node:crypto'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { ConfigError, DataError, HearthError, type ConfigIssue } from '@hearth/torch'
 import { EmbeddedServer, EmbeddedStore, EtcdStore, Member, MemberEnd } from '../../cluster/index.js'
-import type { MembershipStore } from '../../cluster/index.js'
+import type { EmbeddedServerOptions, MembershipStore } from '../../cluster/index.js'
 import { checkDevice, keepData } from '../check-run.js'
 import { configHash } from '../changes.js'
 import { resolveConfig, type RunConfig } from '../config.js'
 import { RunCopies } from '../copies/run-copies.js'
 import { EventLog } from '../event-log.js'
 import type { Report, RunResult } from '../run-events.js'
-import { openSharedRun, readRun, type Run } from '../run-folder.js'
+import { openSharedRun, readRun, readStatus, type Run } from '../run-folder.js'
 import { computeDtype, trainWith, type Sampler } from '../run.js'
 import type { SupervisedOptions } from '../supervised-options.js'
 import { prepareState } from '../supervised-state.js'
 import { prepareText, type TextData } from '../text-data.js'
+import { awaitRun, resultOf } from './await-run.js'
 import { MachineSession } from './machine-session.js'
 import { gradientParts } from './machine-workers.js'
 import { Machines } from './machines.js'
 import { sharingIssues } from './slot-ranges.js'
+
+const NAME_MILLISECONDS = 60_000
+const RETRY_MILLISECONDS = 500
+/** What the system says of a name that it does not know (yet). */
+const UNKNOWN = new Set(['ENOTFOUND', 'EAI_AGAIN'])
 
 /** A machine of a run. */
 export interface Host {
@@ -45,7 +52,18 @@ export interface JoinRunOptions {
   etcd?: readonly string[]
   report?: Report
   sampler?: Sampler
+  /** Has all machines stop after their step. */
   signal?: AbortSignal
+  /** Has this machine go after its step, and the others go on where they are enough. */
+  leave?: AbortSignal
+  /** Of a run that the first of the hosts makes where it is not there yet, and for which the others wait. */
+  config?: RunConfig
+}
+
+/** What came of a run on this machine. */
+export type JoinResult = RunResult & {
+  /** The others go on without this machine. */
+  left?: true
 }
 
 /** @throws ConfigError with everything that keeps these machines from sharing that run */
@@ -67,8 +85,10 @@ export type Sharing = Pick<JoinRunOptions, 'hosts' | 'workers' | 'minimumHosts'>
  * Works on a run together with the other machines, until it is done or they stop.
  * @throws MemberEnd when the others have another version or configuration, or another process has this host's place
  */
-export async function joinRun(dir: string, options: JoinRunOptions): Promise<RunResult> {
-  const { report = () => undefined, self, hosts, workers, signal } = options
+export async function joinRun(dir: string, options: JoinRunOptions): Promise<JoinResult> {
+  const { report = () => undefined, self, hosts, workers } = options
+  await awaitRun(dir, options)
+  if (readStatus(dir)?.state === 'finished') return resultOf(dir)
   const run = openSharedRun<RunConfig>(dir)
   const config = resolveConfig(run.config, run.paths.config)
   checkSharing(config, options)
@@ -86,16 +106,17 @@ export async function joinRun(dir: string, options: JoinRunOptions): Promise<Run
   const warn = (error: Error) => report({ kind: 'warning', message: `events cannot be written: ${error.message}` })
   const log = new EventLog(eventsOf(run, self), (event) => report({ kind: 'trouble', event }), warn, self)
   const { member, close } = await meet(options, host, run)
-  const machines = new Machines({ name: self, member, slots: config.slots, onEvent: (event) => log.write(event) })
+  const machines = new Machines({
+    ...{ name: self, member, slots: config.slots, minimum: options.minimumHosts },
+    onEvent: (event) => log.write(event),
+  })
   const session = new MachineSession({ ...common, machines, prepared, place, log })
   log.write({ kind: 'resumed', step: session.step, from: prepared.from })
-  const stop = () => machines.requestStop()
-  signal?.addEventListener('abort', stop, { once: true })
-  if (signal?.aborted) stop()
+  const forget = obey(machines, options)
   try {
     return await carry(session, common, copies, options)
   } finally {
-    signal?.removeEventListener('abort', stop)
+    forget()
     await machines.close()
     close()
     await session.close()
@@ -121,18 +142,38 @@ async function carry(
   { run, data, dtype, report }: Pick<SupervisedOptions, 'run' | 'data' | 'dtype' | 'report'>,
   copies: RunCopies,
   { sampler, signal }: JoinRunOptions,
-): Promise<RunResult> {
+): Promise<JoinResult> {
   try {
     const open = { run, engine: session, tokenizer: data.tokenizer, report, ...(sampler && { sampler }) }
     const result = await trainWith(session, open, dtype)
+    if (session.left) return { ...result, ...(result.stopped && { left: true }) }
     const led = session.leads
     await session.finish(!result.stopped)
     if (led) await copies.finish(signal)
     return result
   } catch (error) {
-    // Machines that were away when the run was done come back to nothing left to do.
+    // Machines that were away when the others ended come back to nothing left to do: for good, or for now.
     if (!(error instanceof MemberEnd) || error.how !== 'finished') throw error
-    return { dir: run.folder, of: run.config.steps, step: session.step, stopped: false }
+    const stopped = readStatus(run.folder)?.state !== 'finished'
+    return { dir: run.folder, of: run.config.steps, step: session.step, stopped }
+  }
+}
+
+/** Does as the signals say, until the returned function is called. */
+function obey(machines: Machines, { signal, leave }: JoinRunOptions): () => void {
+  const stop = () => {
+    machines.requestStop()
+  }
+  const go = () => {
+    machines.requestLeave()
+  }
+  signal?.addEventListener('abort', stop)
+  leave?.addEventListener('abort', go)
+  if (signal?.aborted) stop()
+  if (leave?.aborted) go()
+  return () => {
+    signal?.removeEventListener('abort', stop)
+    leave?.removeEventListener('abort', go)
   }
 }
 
@@ -150,10 +191,24 @@ export function identityOf(dir: string): string {
   return `run ${hash} of Hearth ${hearth} with libtorch ${libtorch}`
 }
 
+/** Names of a cluster may be known a while after their machine is there. */
+async function listening(options: EmbeddedServerOptions): Promise<EmbeddedServer> {
+  const until = performance.now() + NAME_MILLISECONDS
+  for (;;) {
+    try {
+      return await EmbeddedServer.listen(options)
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException
+      if (!UNKNOWN.has(code ?? '') || performance.now() > until) throw error
+    }
+    await sleep(RETRY_MILLISECONDS)
+  }
+}
+
 async function meet(options: JoinRunOptions, host: Host, run: Run<RunConfig>) {
   const { hosts, minimumHosts, secret, port, etcd } = options
   const addresses = hosts.map(({ address }) => ({ host: address, port, secret }))
-  const server = etcd ? undefined : await EmbeddedServer.listen({ host: host.address, port, secret })
+  const server = etcd ? undefined : await listening({ host: host.address, port, secret })
   const identity = identityOf(run.folder)
   const prefix = `/hearth/${createHash('sha256').update(`${secret} ${identity}`).digest('hex').slice(0, 24)}`
   const store: MembershipStore = etcd ? new EtcdStore({ endpoints: etcd, prefix }) : new EmbeddedStore(addresses)

@@ -2,7 +2,6 @@
 // (supervised-session.ts), with the others in one group. Every machine does every step; the leader alone writes
 // checkpoints and the model. Not here: how machines find each other, what they do in a step (machines.ts).
 import { createRequire } from 'node:module'
-import { availableParallelism } from 'node:os'
 import { dirname, join } from 'node:path'
 import { CheckpointError, CommError } from '@hearth/torch'
 import type { Committed, Json } from '../../checkpoint/index.js'
@@ -17,16 +16,18 @@ import { checkBeginning, finishRewind } from '../go-back.js'
 import type { HeldOutLoss } from '../held-out.js'
 import { Judge } from '../judge.js'
 import { judgedSteps, type JudgedSteps, type RewindVerdict } from '../judged-steps.js'
-import { judgeOptions, Session } from '../session.js'
+import { judgeOptions } from '../session.js'
 import { removeStateFolder } from '../state-folder.js'
-import { fillBank, type PreparedState } from '../supervised-state.js'
+import type { PreparedState } from '../supervised-state.js'
 import type { SupervisedOptions } from '../supervised-options.js'
 import type { Step } from '../trainer.js'
 import { modelOver } from '../training-model.js'
-import type { WorkerJob } from '../worker-process.js'
 import type { TrainTask } from '../worker-tasks.js'
+import { stateFromDisk } from './disk-state.js'
+import { workerEnvironment, workerJob } from './machine-job.js'
 import { MachineWorkers } from './machine-workers.js'
 import type { Machines } from './machines.js'
+import type { DiskPath } from './pass-state.js'
 
 export interface MachineSessionOptions extends SupervisedOptions {
   machines: Machines
@@ -51,6 +52,7 @@ export class MachineSession implements Engine {
   #savedStep: number
   #disturbed = false
   #isDurable = false
+  #left = false
 
   constructor(options: MachineSessionOptions) {
     const { run, workers, machines, prepared } = options
@@ -61,8 +63,8 @@ export class MachineSession implements Engine {
     this.#supervisor = new Supervisor<TrainTask>({
       size: workers,
       entry: join(programs, 'worker-process.js'),
-      job: this.#job(),
-      env: this.#threads(),
+      job: workerJob(options),
+      env: workerEnvironment(workers),
       spares: 1,
       onEvent: (event) => this.#notice(event),
     })
@@ -88,6 +90,11 @@ export class MachineSession implements Engine {
     return this.#options.machines.leads
   }
 
+  /** This machine has left the run to the others. */
+  get left(): boolean {
+    return this.#left
+  }
+
   get model(): LanguageModel {
     const { sizes, state, modelConfig } = this.#options.prepared
     const { bank } = this.#committed
@@ -99,7 +106,7 @@ export class MachineSession implements Engine {
     const { machines } = this.#options
     for (;;) {
       try {
-        if (!machines.isConnected) await this.#connect()
+        if (!machines.isConnected && !(await this.#connect())) return
         for await (const step of judgedSteps(this.#judged(), last)) {
           machines.worked()
           this.#account(step)
@@ -107,6 +114,11 @@ export class MachineSession implements Engine {
           if (machines.isDue || machines.stops) break
         }
         if (machines.stops || !machines.isDue) return
+        if (machines.leaves) {
+          this.#left = true
+          await machines.quit()
+          return
+        }
         await machines.leave()
       } catch (error) {
         this.#fall(error)
@@ -153,7 +165,7 @@ export class MachineSession implements Engine {
     let led = this.leads
     for (;;) {
       try {
-        if (!machines.isConnected) await this.#connect()
+        if (!machines.isConnected && !(await this.#connect())) return
         if (this.leads && !led) {
           await this.save({ wait: true })
           if (finished) await this.export()
@@ -181,12 +193,34 @@ export class MachineSession implements Engine {
     if (durable) removeStateFolder(place)
   }
 
-  /** In the newest group, with the newest state and what the judge knew of it. */
-  async #connect(): Promise<void> {
+  /**
+   * In the newest group, with the newest state and what the judge knew of it.
+   * @returns false when this machine is to stop and there is no group: then it has left
+   */
+  async #connect(): Promise<boolean> {
     const { machines, prepared, run } = this.#options
-    const position = () => ({ step: this.step, batch: this.#judge.batchOf(this.step) })
-    await machines.connect(prepared.state, position, () => this.#freeBank())
+    const positionOf = () => ({ step: this.step, batch: this.#judge.batchOf(this.step) })
+    const freeBank = () => this.#freeBank()
+    const isIn = await machines.connect({ state: prepared.state, positionOf, freeBank, disk: this.#disk() })
     this.#judge = new Judge(judgeOptions(run.config), judgeIn(this.#committed.meta))
+    this.#left = !isIn
+    return isIn
+  }
+
+  #disk(): DiskPath {
+    const { state } = this.#options.prepared
+    return {
+      write: async () => {
+        await this.#copy?.done
+        return this.step === this.#savedStep || (await this.#write(this.#committed)) === undefined
+      },
+      read: async (wanted) => {
+        const { step, bank, meta } = await stateFromDisk(this.#options, await this.#freeBank(), wanted)
+        if (meta === undefined || step !== wanted) return false
+        state.commit(step, bank, { judge: judgeIn(meta)! })
+        return true
+      },
+    }
   }
 
   /** @throws whatever is not a group that broke */
@@ -216,21 +250,13 @@ export class MachineSession implements Engine {
 
   /** All machines go back to the same checkpoint; where one finds another, the next step tells, and the newest counts. */
   async #rewind(verdict: RewindVerdict): Promise<void> {
-    const { run, data, dtype, report, prepared, machines } = this.#options
+    const { run, report, prepared, machines } = this.#options
     await this.#copy?.done
     await machines.barrier()
-    const session = new Session(run, data, dtype, report)
-    const { tensors } = session.trainer.state
-    try {
-      const found = await session.load(verdict.to)
-      if (found === undefined) checkBeginning(verdict, run.config)
-      this.#judge.restored(judgeIn(found?.meta ?? {}))
-      const bank = await this.#freeBank()
-      fillBank(prepared.state, bank, tensors)
-      prepared.state.commit(session.step, bank, { judge: this.#judge.state })
-    } finally {
-      Object.values(tensors).forEach((tensor) => tensor.dispose())
-    }
+    const { step, bank, meta } = await stateFromDisk(this.#options, await this.#freeBank(), verdict.to)
+    if (meta === undefined) checkBeginning(verdict, run.config)
+    this.#judge.restored(judgeIn(meta ?? {}))
+    prepared.state.commit(step, bank, { judge: this.#judge.state })
     this.#savedStep = -1
     await machines.barrier()
     if (!this.leads) return
@@ -241,23 +267,6 @@ export class MachineSession implements Engine {
 
   get #committed(): Committed {
     return this.#options.prepared.state.committed!
-  }
-
-  #job(): WorkerJob {
-    const { run, dtype, poison, prepared } = this.#options
-    const { state, gradients, parts, hash, modelConfig } = prepared
-    return {
-      ...{ folder: run.folder, config: run.config, dtype, model: modelConfig, hash, parts },
-      state: state.path,
-      gradients: gradients!.path,
-      threads: Number(this.#threads().OMP_NUM_THREADS),
-      poison,
-    }
-  }
-
-  #threads() {
-    const each = Math.max(1, Math.floor(availableParallelism() / this.#options.workers))
-    return { OMP_NUM_THREADS: String(each), OPENBLAS_NUM_THREADS: '1' }
   }
 
   async #freeBank(): Promise<number> {

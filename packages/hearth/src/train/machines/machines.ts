@@ -2,9 +2,8 @@
 // of the others. All of it in the process group of the newest generation; when that breaks, the step did not happen, and a
 // new group is formed. Not here: who is in it (hearth/cluster), what a step is made of (machine-workers.ts).
 import { CommError, noGrad, scope, tensor, type Tensor } from '@hearth/torch'
-import type { StateFile } from '../../checkpoint/index.js'
 import type { Formed, Member } from '../../cluster/index.js'
-import { passState } from './pass-state.js'
+import { passState, type Passing } from './pass-state.js'
 import { slotRanges, type SlotRange } from './slot-ranges.js'
 
 /** Where a machine stands: steps done, and the position in the data, which only ever rises. */
@@ -31,6 +30,8 @@ export interface MachinesOptions {
   member: Member
   /** Gradient slots of the run. */
   slots: number
+  /** Machines without which the run stops. */
+  minimum: number
   onEvent: (event: MachineEvent) => void
 }
 
@@ -38,15 +39,24 @@ export interface MachinesOptions {
 const CHUNK = 2 ** 23
 /** After which a machine goes although the word that the run is done did not reach it. */
 const FINISH_SECONDS = 10
+/** For which a machine that is to go waits for the others once more, so that they stop together. */
+const LAST_GROUP_SECONDS = 5
 // Columns of the table that the machines make of a step.
-const [STEP, BATCH, SIZE, DUE, STOP, LOSSES] = [0, 1, 2, 3, 4, 5]
+const [STEP, BATCH, SIZE, DUE, STOP, LEAVE, LOSSES] = [0, 1, 2, 3, 4, 5, 6]
+
+interface Agreed {
+  isDue: boolean
+  stops: boolean
+}
 
 export class Machines {
   readonly #options: MachinesOptions
   #formed: Formed | undefined
   #stopAsked = false
+  #leaveAsked = false
+  #waiting: AbortController | undefined
   /** What the last step agreed on. */
-  #agreed = { isDue: false, stops: false }
+  #agreed: Agreed = { isDue: false, stops: false }
   #brokeAt = performance.now()
 
   constructor(options: MachinesOptions) {
@@ -76,6 +86,11 @@ export class Machines {
     return this.#agreed.stops
   }
 
+  /** This machine goes after the step just done, and the others go on. */
+  get leaves(): boolean {
+    return this.#leaveAsked && this.#agreed.isDue && !this.#agreed.stops
+  }
+
   /** This machine's slots in the present generation. */
   get range(): SlotRange {
     const { rank, generation } = this.#formed!
@@ -85,22 +100,37 @@ export class Machines {
   /** Asks all machines to stop after their step. */
   requestStop(): void {
     this.#stopAsked = true
+    this.#hurry()
   }
 
-  /** Forms the newest generation's group, in which all have the newest state that one of them has. */
-  async connect(state: StateFile, positionOf: () => Position, freeBank: () => Promise<number>): Promise<void> {
+  /** Has this machine go after a step. Where too few would be left, or all want to go, all stop. */
+  requestLeave(): void {
+    this.#leaveAsked = true
+    this.#hurry()
+  }
+
+  /**
+   * Forms the newest generation's group, in which all have the newest state that one of them has.
+   * @returns false when this machine is to go, and there was no group in time
+   */
+  async connect(passing: Passing): Promise<boolean> {
+    const { state, positionOf } = passing
     for (;;) {
-      const formed = await this.#options.member.group()
+      const formed = await this.#group()
+      if (formed === undefined) return false
       this.#formed = formed
       this.#agreed = { isDue: false, stops: false }
       try {
-        const passed = await passState(formed.group, state, positionOf(), freeBank)
+        const passed = await passState(formed.group, passing)
         const hosts = formed.generation.members.map(({ name }) => name)
-        if (passed) this.#say({ kind: 'state-fetched', ...passed, from: hosts[passed.from]! })
+        if (passed) {
+          const from = passed.from === 'disk' ? 'disk' : hosts[passed.from]!
+          this.#say({ kind: 'state-fetched', ...passed, from })
+        }
         const seconds = (performance.now() - this.#brokeAt) / 1000
         const { step } = state.committed!
         this.#say({ kind: 'group-formed', generation: formed.generation.number, hosts, step, seconds })
-        return
+        return true
       } catch (error) {
         if (!(error instanceof CommError)) throw error
         this.broke(error, positionOf().step)
@@ -135,6 +165,12 @@ export class Machines {
     await this.#options.member.leave()
   }
 
+  /** Leaves the run at the end of a step. */
+  async quit(): Promise<void> {
+    this.#formed = undefined
+    await this.#options.member.quit()
+  }
+
   /** The group failed. */
   broke(error: CommError, step: number): void {
     const { number: generation } = this.#formed?.generation ?? { number: 0 }
@@ -164,6 +200,25 @@ export class Machines {
     await this.#options.member.close()
   }
 
+  /** The newest group; undefined when none comes about in a while after this machine was asked to go. */
+  async #group(): Promise<Formed | undefined> {
+    const waiting = (this.#waiting = new AbortController())
+    if (this.#stopAsked || this.#leaveAsked) this.#hurry()
+    try {
+      return await this.#options.member.group(waiting.signal)
+    } catch (error) {
+      if (waiting.signal.aborted && error === waiting.signal.reason) return undefined
+      throw error
+    } finally {
+      this.#waiting = undefined
+    }
+  }
+
+  #hurry(): void {
+    const waiting = this.#waiting
+    if (waiting) setTimeout(() => waiting.abort(), LAST_GROUP_SECONDS * 1000).unref()
+  }
+
   #say(event: MachineEvent): void {
     this.#options.onEvent(event)
   }
@@ -173,7 +228,7 @@ export class Machines {
     const { slots, member } = this.#options
     const { first } = this.range
     const row = new Float64Array(LOSSES + slots)
-    row.set([step, batch, size, Number(member.isDue), Number(this.#stopAsked)])
+    row.set([step, batch, size, ...[member.isDue, this.#stopAsked, this.#leaveAsked].map(Number)])
     row.set(losses, LOSSES + first)
     const mine = tensor(row)
     const tensors = await this.#formed!.group.allGather(mine)
@@ -187,7 +242,7 @@ export class Machines {
           seconds: 0,
         },
       )
-    this.#agreed = { isDue: rows.some((each) => each[DUE] === 1), stops: rows.some((each) => each[STOP] === 1) }
+    this.#agreed = agreedIn(rows, this.#options.minimum)
     const ranges = slotRanges(slots, rows.length)
     return {
       losses: rows.flatMap((each, rank) => {
@@ -196,5 +251,15 @@ export class Machines {
       }),
       size: rows.reduce((sum, each) => sum + each[SIZE]!, 0),
     }
+  }
+}
+
+/** Whether the group ends with this step, and whether the run does. */
+function agreedIn(rows: readonly (readonly number[])[], minimum: number): Agreed {
+  const leaving = rows.filter((each) => each[LEAVE] === 1).length
+  const tooFew = leaving > 0 && rows.length - leaving < Math.max(1, minimum)
+  return {
+    isDue: leaving > 0 || rows.some((each) => each[DUE] === 1),
+    stops: tooFew || rows.some((each) => each[STOP] === 1),
   }
 }

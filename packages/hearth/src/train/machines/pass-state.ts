@@ -1,6 +1,6 @@
 // A machine that is behind takes over the state of one that is not: block by block with a checksum each, over the group's
-// own connections, from another machine when a block is damaged. Nothing is committed before all of it is there.
-// Not here: when that is done (machines.ts).
+// own connections, from another machine when a block is damaged, and when none arrives whole, through a checkpoint on the
+// storage that all share. Nothing is committed before all of it is there. Not here: when that is done (machines.ts).
 import { createHash } from 'node:crypto'
 import { CheckpointError, noGrad, tensor, type ProcessGroup, type Tensor } from '@hearth/torch'
 import type { Json, StateFile } from '../../checkpoint/index.js'
@@ -10,10 +10,25 @@ const BLOCK = 2 ** 23
 const HASH_BYTES = 32
 const META_BYTES = 2 ** 16
 
+/** The way through a checkpoint on storage that all machines share. */
+export interface DiskPath {
+  /** Saves this machine's state; false when the disk refuses. */
+  write(): Promise<boolean>
+  /** Commits the state of that step from there; false when it is not there whole. */
+  read(step: number): Promise<boolean>
+}
+
+export interface Passing {
+  state: StateFile
+  positionOf: () => Position
+  freeBank: () => Promise<number>
+  disk: DiskPath
+}
+
 /** What was taken over. */
 export interface Passed {
   /** The rank that it came from. */
-  from: number
+  from: number | 'disk'
   step: number
   bytes: number
   seconds: number
@@ -22,14 +37,13 @@ export interface Passed {
 /**
  * Brings every member to the newest state that one has; all call it at once.
  * @returns what this member took over, if anything
- * @throws CommError when the group breaks; CheckpointError when no member's state arrives undamaged
+ * @throws CommError when the group breaks; CheckpointError when no member's state arrives undamaged, nor through the disk
  */
 export async function passState(
   group: ProcessGroup,
-  state: StateFile,
-  mine: Position,
-  freeBank: () => Promise<number>,
+  { state, positionOf, freeBank, disk }: Passing,
 ): Promise<Passed | undefined> {
+  const mine = positionOf()
   const started = performance.now()
   const positions = await gathered(group, [mine.batch, mine.step])
   const newest = positions.reduce((most, each) => (isAhead(each, most) ? each : most))
@@ -37,8 +51,7 @@ export async function passState(
   const sources = ranks.filter(({ isBehind }) => !isBehind)
   let behind = ranks.filter(({ isBehind }) => isBehind)
   let passed: Passed | undefined
-  for (let round = 0; behind.length > 0; round++) {
-    if (round === sources.length) throw damaged(newest[1]!)
+  for (let round = 0; behind.length > 0 && round < sources.length; round++) {
     let whole = 1
     for (const [i, { rank }] of behind.entries()) {
       const from = sources[(i + round) % sources.length]!.rank
@@ -52,7 +65,30 @@ export async function passState(
     const answers = await gathered(group, [whole])
     behind = behind.filter(({ rank }) => answers[rank]![0] === 0)
   }
-  return passed
+  if (behind.length === 0) return passed
+  const isMine = behind.some(({ rank }) => rank === group.rank)
+  const bytes = await throughDisk(group, { writer: sources[0]!.rank, isMine, step: newest[1]!, state, disk })
+  const seconds = (performance.now() - started) / 1000
+  return isMine ? { from: 'disk', step: newest[1]!, bytes, seconds } : passed
+}
+
+interface ThroughDisk extends Pick<Passing, 'state' | 'disk'> {
+  writer: number
+  isMine: boolean
+  step: number
+}
+
+/** One writes a checkpoint, and those to whom nothing came whole read it; all wait for them. */
+async function throughDisk(group: ProcessGroup, { writer, isMine, step, state, disk }: ThroughDisk): Promise<number> {
+  const all = async (fine: boolean) => (await gathered(group, [Number(fine)])).every(([is]) => is === 1)
+  const isThere = await all(group.rank !== writer || (await disk.write()))
+  if (!isThere || !(await all(!isMine || (await disk.read(step))))) throw damaged(step)
+  const tensors = state.flat(state.committed!.bank, 'uint8')
+  try {
+    return tensors.numel
+  } finally {
+    tensors.dispose()
+  }
 }
 
 /** By the position in the data, which also rises where the run went back; then by steps. */
@@ -62,9 +98,13 @@ const isAhead = (a: readonly number[], b: readonly number[]) => {
 }
 
 const damaged = (step: number) =>
-  new CheckpointError(`the state of step ${step} arrives damaged from every machine that has it`, {
-    remedy: 'test the memory and the network of these machines; the run goes on from its last checkpoint without them',
-  })
+  new CheckpointError(
+    `the state of step ${step} arrives damaged from every machine that has it, also through a checkpoint`,
+    {
+      remedy:
+        'test the memory and the network of these machines, and the disk; hearth resume goes on from the last checkpoint',
+    },
+  )
 
 async function gathered(group: ProcessGroup, values: readonly number[]): Promise<number[][]> {
   const mine = tensor(Float64Array.from(values))
