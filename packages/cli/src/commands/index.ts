@@ -6,6 +6,7 @@ import { doctor } from './doctor.js'
 import { drill } from './drill.js'
 import { generate } from './generate.js'
 import { inspect } from './inspect.js'
+import { launch } from './launch.js'
 import { member } from './member.js'
 import { quickstart } from './quickstart.js'
 import { resume } from './resume.js'
@@ -29,5 +30,6 @@ export const commands: readonly Command[] = [
   runs,
   doctor,
   drill,
+  launch,
   member,
 ]

@@ -73,7 +73,8 @@ class Cluster {
     for (;;) {
       machine.lives++
       const end = await this.#live(machine)
-      const isOver = end === '0' || this.#result !== undefined || this.#options.signal.aborted
+      const isOver =
+        end === '0' || end === String(exitCodes.requeue) || this.#result !== undefined || this.#options.signal.aborted
       if (isOver || end === String(exitCodes.refused) || machine.lives >= MOST_LIVES) return end
       const message = `${machine.host.name} is lost (${end}); it is started again`
       this.#options.report({ kind: 'warning', message })
