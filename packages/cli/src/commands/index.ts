@@ -8,6 +8,7 @@ import { generate } from './generate.js'
 import { inspect } from './inspect.js'
 import { launch } from './launch.js'
 import { member } from './member.js'
+import { plan } from './plan.js'
 import { quickstart } from './quickstart.js'
 import { resume } from './resume.js'
 import { runs } from './runs.js'
@@ -28,6 +29,7 @@ export const commands: readonly Command[] = [
   convert,
   inspect,
   runs,
+  plan,
   doctor,
   drill,
   launch,
