@@ -118,16 +118,17 @@ async function give(group: ProcessGroup, state: StateFile, to: number): Promise<
   const { bank, meta } = state.committed!
   const text = Buffer.alloc(META_BYTES)
   text.write(JSON.stringify(meta))
-  await sent(group, tensor(Uint8Array.from(text)), to)
-  for (const block of blocksOf(state, bank)) {
-    await group.send(block, to)
-    await sent(group, tensor(Uint8Array.from(hashOf(block))), to)
-  }
+  const words = tensor(Uint8Array.from(text))
+  await sent(group, words, to)
+  words.dispose()
+  for (const block of blocksOf(state, bank)) await sent(group, block, to)
 }
 
-async function sent(group: ProcessGroup, own: Tensor, to: number): Promise<void> {
-  await group.send(own, to)
-  own.dispose()
+async function sent(group: ProcessGroup, block: Tensor, to: number): Promise<void> {
+  const hash = tensor(Uint8Array.from(hashOf(block)))
+  await group.send(block, to)
+  await group.send(hash, to)
+  hash.dispose()
 }
 
 /** @returns the bytes that came; undefined when one of their blocks was damaged */
@@ -138,21 +139,28 @@ async function take(
   step: number,
   bank: number,
 ): Promise<number | undefined> {
-  const text = tensor(new Uint8Array(META_BYTES))
-  await group.receive(text, from)
-  const hash = tensor(new Uint8Array(HASH_BYTES))
-  let [bytes, isWhole] = [0, true]
+  const words = tensor(new Uint8Array(META_BYTES))
+  let [bytes, isWhole] = [0, await received(group, words, from)]
+  const text = Buffer.from(words.data() as Uint8Array).toString()
+  words.dispose()
+  // To the end, damaged or not: the other sends all of it.
   for (const block of blocksOf(state, bank)) {
-    await group.receive(block, from)
-    await group.receive(hash, from)
-    isWhole &&= hashOf(block).equals(Buffer.from(hash.toArray()))
+    isWhole = (await received(group, block, from)) && isWhole
     bytes += block.numel
   }
-  const meta = JSON.parse(Buffer.from(text.toArray()).toString().replace(/\0+$/, '')) as Json
-  for (const each of [text, hash]) each.dispose()
   if (!isWhole) return undefined
-  state.commit(step, bank, meta)
+  state.commit(step, bank, JSON.parse(text.replace(/\0+$/, '')) as Json)
   return bytes
+}
+
+/** @returns whether it came undamaged */
+async function received(group: ProcessGroup, block: Tensor, from: number): Promise<boolean> {
+  const hash = tensor(new Uint8Array(HASH_BYTES))
+  await group.receive(block, from)
+  await group.receive(hash, from)
+  const isWhole = hashOf(block).equals(Buffer.from(hash.data() as Uint8Array))
+  hash.dispose()
+  return isWhole
 }
 
 function* blocksOf(state: StateFile, bank: number): Generator<Tensor> {
