@@ -36,6 +36,15 @@ const weightsHash = (dir: string) =>
     .digest('hex')
 const kindsOf = (dir: string) => readEvents(runPaths(dir).events)
 
+/** It may have ended by itself a moment ago. */
+function killIfThere(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
+  }
+}
+
 beforeAll(() => {
   const words = 'the a fire log ash ember spark burns glows falls warm cold night morning and'.split(' ')
   writeFileSync(texts, Array.from({ length: 6000 }, (_, i) => words[(i * i * 3 + i) % words.length]).join(' '))
@@ -51,14 +60,7 @@ test(
     let rested = false
     const killer = setInterval(() => {
       if (rested) return
-      for (const { place, pid } of crew?.processes ?? [])
-        if (place === 1) {
-          try {
-            process.kill(pid, 'SIGKILL')
-          } catch {
-            // It has ended by itself a moment ago.
-          }
-        }
+      for (const { place, pid } of crew?.processes ?? []) if (place === 1) killIfThere(pid)
     }, 20)
     try {
       await startRun(config('fewer', steps), {
@@ -109,3 +111,34 @@ test('fewer workers that are enough than there are is a mistake that is found be
   const options = { dir: join(root, 'wrong'), workers: 2, minWorkers: 3 }
   await expect(startRun(config('wrong', 5), options)).rejects.toThrow(/3 are to be enough, but there are 2 workers/)
 })
+
+test(
+  'a process for checkpoints that ends again and again costs checkpoints, and not the run',
+  async () => {
+    const dir = join(root, 'unsaved')
+    let crew: Parameters<NonNullable<NonNullable<RunOptions['drill']>['onCrew']>>[0] | undefined
+    const refused: string[] = []
+    const saved: number[] = []
+    const killer = setInterval(() => {
+      if (refused.length < 2) for (const { pid } of crew?.saver.processes ?? []) killIfThere(pid)
+    }, 20)
+    try {
+      await startRun(
+        { ...config('unsaved', 1000), every: { log: 100, evaluate: 10_000, checkpoint: 100 } },
+        {
+          ...{ dir, workers: 1 },
+          report: (event) => {
+            if (event.kind === 'warning') refused.push(event.message)
+            if (event.kind === 'checkpoint') saved.push(event.step)
+          },
+          drill: { onCrew: (given) => (crew = given) },
+        },
+      )
+    } finally {
+      clearInterval(killer)
+    }
+    expect(refused[0]).toMatch(/checkpoint of step \d+ was not saved: 3 workers in a row did not start/)
+    expect(saved.at(-1)).toBe(1000)
+  },
+  SLOW,
+)

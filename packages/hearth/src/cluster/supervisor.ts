@@ -53,7 +53,7 @@ interface Pending {
 
 /** Workers that gave up: the same fault came again and again. */
 export class CrewError extends HearthError {
-  constructor(reason: string) {
+  constructor(readonly reason: string) {
     super(`the run cannot go on: ${reason}`, {
       remedy:
         'everything up to the last step is kept; see events.jsonl in the run’s folder, mend the cause, then resume',

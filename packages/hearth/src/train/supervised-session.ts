@@ -1,7 +1,6 @@
 // A run carried by supervised workers: the state lies in the state file, worker processes compute, a process of its own
 // writes durable checkpoints, and this one decides, notices and logs. Not here: the flow of a run (run.ts), what a step
 // is made of (workers.ts), who does what after a fault (hearth/cluster).
-import { createRequire } from 'node:module'
 import { availableParallelism } from 'node:os'
 import { dirname, join } from 'node:path'
 import { CheckpointError } from '@hearth/torch'
@@ -9,13 +8,13 @@ import type { Committed } from '../checkpoint/index.js'
 import { Supervisor, type CrewEvent, type SupervisorOptions } from '../cluster/index.js'
 import type { LanguageModel } from '../models/index.js'
 import { configHash } from './changes.js'
-import type { SaverJob, SaveResult, SaveTask } from './checkpoint-process.js'
 import type { Engine } from './engine.js'
 import { EventLog, Goodput, refusalOf, saverLost, troubleOf } from './event-log.js'
 import { checkBeginning, finishRewind } from './go-back.js'
 import type { Named } from './gradients.js'
 import type { HeldOutLoss } from './held-out.js'
 import { judgedSteps, type JudgedSteps, type RewindVerdict } from './judged-steps.js'
+import { programs, Saver } from './saver.js'
 import { Session } from './session.js'
 import { noteProcess } from './left-processes.js'
 import { metaIn, StateRecovery } from './state-recovery.js'
@@ -32,14 +31,11 @@ import { underDrill } from './drill/crew-under-drill.js'
 /** A worker that is ready to take a lost one's place costs memory for the libraries, and makes recovery immediate. */
 const SPARES = 1
 
-/** The compiled programs lie beside this package's public face, also when its sources are run by a test. */
-const programs = dirname(createRequire(import.meta.url).resolve('hearth/train'))
-
 export class SupervisedSession implements Engine {
   readonly #options: SupervisedOptions
   readonly #prepared: PreparedState
   readonly #supervisor: Supervisor<TrainTask>
-  readonly #saver: Supervisor<SaveTask>
+  readonly #saver: Saver
   readonly #workers: Workers
   readonly #hashes: BankHashes
   readonly #recovery: StateRecovery
@@ -61,12 +57,10 @@ export class SupervisedSession implements Engine {
     this.#log = new EventLog(run.paths.events, (event) => report({ kind: 'trouble', event }), warn)
     this.#log.write({ kind: 'resumed', step: this.step, from: prepared.from })
     this.#supervisor = new Supervisor<TrainTask>(this.#crewOptions())
-    this.#saver = new Supervisor<SaveTask>({
-      size: 1,
-      entry: join(programs, 'checkpoint-process.js'),
-      job: { state: prepared.state.path, hash: prepared.hash, folder: run.paths.checkpoints } satisfies SaverJob,
+    this.#saver = new Saver({
+      job: { state: prepared.state.path, hash: prepared.hash, folder: run.paths.checkpoints },
       onLaunch: this.#noteProcess,
-      onEvent: (event) => event.kind === 'lost' && this.#log.write(saverLost(event)),
+      onLost: (event) => this.#log.write(saverLost(event)),
     })
     options.onCrew?.(underDrill(this.#supervisor, this.#saver, prepared.state))
     this.#workers = new Workers({
@@ -276,8 +270,7 @@ export class SupervisedSession implements Engine {
     const { judge, hash } = metaIn(committedMeta)
     const meta = { config: configHash(run.config), judge }
     const task = { bank, step, meta, hash, parent: this.#parent, keep, planned: every.checkpoint }
-    const [answer] = await this.#saver.run('checkpoint', [task])
-    const result = answer as SaveResult
+    const result = await this.#saver.save(task)
     if (!result.saved) return new CheckpointError(result.problem)
     if (result.problem !== undefined) report({ kind: 'warning', message: result.problem })
     this.#savedStep = step

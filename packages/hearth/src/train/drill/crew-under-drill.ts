@@ -1,23 +1,19 @@
 // What a drill does to a run from inside its supervisor: faults of workers, and of the memory that holds the state.
 import type { StateFile } from '../../checkpoint/index.js'
 import type { Supervisor } from '../../cluster/index.js'
-import type { SaveTask } from '../checkpoint-process.js'
+import type { Saver } from '../saver.js'
 import type { TrainTask } from '../worker-tasks.js'
 
 export interface CrewUnderDrill extends Pick<Supervisor<TrainTask>, 'processes' | 'inject'> {
   /** Writes checkpoints. */
-  saver: Pick<Supervisor<SaveTask>, 'processes' | 'inject'>
+  saver: Pick<Saver, 'processes' | 'inject'>
   /** Flips a bit of the committed state, chosen by a number; gives the tensor's name. */
   flipBit(choice: number): string
   /** The same in the state that the committed one was made from. */
   flipBitBefore(choice: number): string
 }
 
-export function underDrill(
-  supervisor: Supervisor<TrainTask>,
-  saver: Supervisor<SaveTask>,
-  state: StateFile,
-): CrewUnderDrill {
+export function underDrill(supervisor: Supervisor<TrainTask>, saver: Saver, state: StateFile): CrewUnderDrill {
   return {
     saver,
     get processes() {

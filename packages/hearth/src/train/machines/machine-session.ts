@@ -1,21 +1,20 @@
 // A run carried by several machines, on one of them: its own state file, workers and supervisor as on one machine
 // (supervised-session.ts), with the others in one group. Every machine does every step; the leader alone writes
 // checkpoints and the model. Not here: how machines find each other, what they do in a step (machines.ts).
-import { createRequire } from 'node:module'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { CheckpointError, CommError } from '@hearth/torch'
 import type { Committed, Json } from '../../checkpoint/index.js'
 import { Supervisor, type CrewEvent } from '../../cluster/index.js'
 import { saveModel } from '../../formats/index.js'
 import type { LanguageModel } from '../../models/index.js'
 import { configHash } from '../changes.js'
-import type { SaverJob, SaveResult, SaveTask } from '../checkpoint-process.js'
 import type { Engine } from '../engine.js'
-import { Goodput, refusalOf, troubleOf, type EventLog, type RunTrouble } from '../event-log.js'
+import { Goodput, refusalOf, saverLost, troubleOf, type EventLog, type RunTrouble } from '../event-log.js'
 import { checkBeginning, finishRewind } from '../go-back.js'
 import type { HeldOutLoss } from '../held-out.js'
 import { Judge } from '../judge.js'
 import { judgedSteps, type JudgedSteps, type RewindVerdict } from '../judged-steps.js'
+import { programs, Saver } from '../saver.js'
 import { judgeOptions } from '../session.js'
 import { removeStateFolder } from '../state-folder.js'
 import type { PreparedState } from '../supervised-state.js'
@@ -37,13 +36,12 @@ export interface MachineSessionOptions extends SupervisedOptions {
   log: EventLog
 }
 
-const programs = dirname(createRequire(import.meta.url).resolve('hearth/train'))
 const judgeIn = (meta: Json) => (meta as { judge?: Json }).judge
 
 export class MachineSession implements Engine {
   readonly #options: MachineSessionOptions
   readonly #supervisor: Supervisor<TrainTask>
-  readonly #saver: Supervisor<SaveTask>
+  readonly #saver: Saver
   readonly #workers: MachineWorkers
   readonly #goodput = new Goodput()
   #judge: Judge
@@ -68,11 +66,9 @@ export class MachineSession implements Engine {
       spares: 1,
       onEvent: (event) => this.#notice(event),
     })
-    this.#saver = new Supervisor<SaveTask>({
-      size: 1,
-      entry: join(programs, 'checkpoint-process.js'),
-      job: { state: state.path, hash: prepared.hash, folder: run.paths.checkpoints } satisfies SaverJob,
-      onEvent: (event) => event.kind !== 'started' && this.#note(troubleOf(event)),
+    this.#saver = new Saver({
+      job: { state: state.path, hash: prepared.hash, folder: run.paths.checkpoints },
+      onLost: (event) => this.#note(saverLost(event)),
     })
     const { slots, optimizer } = run.config
     this.#workers = new MachineWorkers({
@@ -283,8 +279,7 @@ export class MachineSession implements Engine {
     const { keepCheckpoints: keep, every } = run.config
     const meta = { config: configHash(run.config), ...(committedMeta as { judge: Json }) }
     const task = { bank, step, meta, hash: undefined, parent: null, keep, planned: every.checkpoint }
-    const [answer] = await this.#saver.run('checkpoint', [task])
-    const result = answer as SaveResult
+    const result = await this.#saver.save(task)
     if (!result.saved) return new CheckpointError(result.problem)
     if (result.problem !== undefined) report({ kind: 'warning', message: result.problem })
     this.#savedStep = step
