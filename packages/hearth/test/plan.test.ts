@@ -5,12 +5,15 @@ import { configure, preset, presetNames } from 'hearth/models'
 import {
   bestInterval,
   catalogue,
+  ceilingFor,
   deviceHours,
   findModel,
   goodput,
+  leversFor,
   plannedModel,
   planTraining,
   readCatalogue,
+  readMeans,
   readPlan,
   simulate,
   trainingFlops,
@@ -147,6 +150,54 @@ describe('a plan', () => {
     expect(() => readPlan(wrong)).toThrow(
       /6 problems[^]*model: [^]*hardware: .*a101[^]*tokens: [^]*devices: [^]*efficiency: [^]*price: must be above 0/,
     )
+  })
+})
+
+describe('a ceiling', () => {
+  const cluster = { hardware: 'a100-80gb', devices: 1024, efficiency: 0.5, price: 1 }
+
+  test('of Chinchilla’s compute is Chinchilla’s size: 70B', () => {
+    const hours = deviceHours({ flops: 5.76e23, peak: 312e12, efficiency: 0.5 })
+    const { largest, limit } = ceilingFor('train', readMeans({ ...cluster, budget: hours }))
+    expect(Math.abs(largest!.parameters / 70e9 - 1)).toBeLessThan(0.1)
+    expect(limit).toBe('money')
+  })
+
+  test('fits what there is, and grows with it', () => {
+    const sizes = [1e3, 1e4, 1e5].map((budget) => {
+      const { largest } = ceilingFor('train', readMeans({ ...cluster, devices: 64, budget, days: 60 }))
+      expect(largest!.money).toBeLessThanOrEqual(budget)
+      expect(largest!.hours).toBeLessThanOrEqual(60 * 24)
+      return largest!.parameters
+    })
+    expect(sizes).toEqual(sizes.toSorted((a, b) => a - b))
+    expect(new Set(sizes).size).toBe(3)
+  })
+
+  test('is one whose plan fits the memory, and adapting reaches further than training', () => {
+    const means = readMeans({ hardware: 'rtx-4090', days: 30 })
+    const [full, lora, qlora] = (['full', 'lora', 'qlora'] as const).map((goal) => ceilingFor(goal, means).largest!)
+    const plan = planTraining(readPlan({ model: full!.shape, hardware: 'rtx-4090', tokens: 1e7, context: 2048 }))
+    expect(plan.fits).toBe(true)
+    expect(lora!.parameters).toBeGreaterThan(full!.parameters)
+    expect(qlora!.parameters).toBeGreaterThan(2 * lora!.parameters)
+  })
+
+  test('is lifted by what it is short of, the most helpful first', () => {
+    const means = readMeans({ ...cluster, devices: 8, budget: 1000 })
+    const levers = leversFor(ceilingFor('train', means), means, catalogue)
+    expect(levers[0]!.change).toBe('twice the money')
+    expect(levers.map(({ ratio }) => ratio)).toEqual(levers.map(({ ratio }) => ratio).toSorted((a, b) => b - a))
+    const memory = leversFor(ceilingFor('run', means), means, catalogue)
+    expect(memory[0]!.change).toMatch(/twice the devices/)
+  })
+
+  test('of nothing is refused, with everything else that is wrong', () => {
+    expect(() => readMeans({ hardware: 'a101', budget: 0, days: -1, devices: 0 })).toThrow(
+      /4 problems[^]*hardware: [^]*devices: [^]*budget: [^]*days: /,
+    )
+    expect(() => readMeans({ hardware: 'h100' })).toThrow(/how much money/)
+    expect(() => readMeans({ hardware: 'h200', budget: 5 })).toThrow(/h200 has none/)
   })
 })
 

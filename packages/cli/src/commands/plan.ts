@@ -7,8 +7,11 @@ export const plan = defineCommand({
   description: [
     'Says whether a training fits the hardware and how (sharding, activation checkpointing, offload, samples at once), how long it takes, what it costs in money and energy, what breakdowns will take of it, and how often to save. Every convention is printed; --explain prints the formula of every figure, filled in.',
     'MODEL is a preset, a folder with a config.json, a GGUF file, LAYERSxWIDTH in LLaMA’s form (32x4096), or a diffusion transformer (dit-s-2 to dit-xl-2). Parameters are counted tensor by tensor. Hardware is a name of the catalogue (--list), or this-machine, which is measured.',
+    'Without MODEL it answers the other way round: the largest model that --budget and --days train, fine-tune, adapt and run on this hardware, what keeps it from being larger, and which one purchase or setting would lift that most.',
   ],
-  arguments: { model: { description: 'what is to be trained' } },
+  arguments: {
+    model: { description: 'what is to be trained; the largest that --budget and --days reach when not given' },
+  },
   options: {
     tokens: {
       kind: 'text',
@@ -17,6 +20,8 @@ export const plan = defineCommand({
     },
     hardware: { kind: 'text', value: 'NAME', description: 'device of the catalogue, or this-machine, the default' },
     devices: { kind: 'number', value: 'N', default: 1, description: 'how many of them' },
+    budget: { kind: 'number', value: 'MONEY', description: 'how much there is' },
+    days: { kind: 'number', value: 'N', description: 'how long it may take' },
     catalogue: { kind: 'text', value: 'FILE', description: 'devices of your own, or your prices: JSON or YAML' },
     network: {
       kind: 'number',

@@ -2,20 +2,26 @@
 import {
   catalogue,
   findHardware,
+  planCeilings,
   planTraining,
   readCatalogue,
+  readMeans,
   readPlan,
   type Hardware,
+  type MeansInput,
   type PlanInput,
 } from 'hearth/plan'
 import { UsageError } from '../failure.js'
 import { table } from '../table.js'
 import type { Terminal } from '../terminal.js'
+import { printCeilings, printMeans } from './print-ceilings.js'
 import { printPlan } from './print.js'
 import { measureThisMachine, THIS_MACHINE, tryStep } from './this-machine.js'
 
 /** The options of the command, as they are typed there. */
 export interface PlanOptions extends Omit<PlanInput, 'model' | 'histories' | 'method'> {
+  budget: number | undefined
+  days: number | undefined
   method: string
   catalogue: string | undefined
   simulate: number
@@ -33,16 +39,28 @@ export async function answerPlan(model: string | undefined, options: PlanOptions
     else printCatalogue(known, terminal)
     return
   }
-  if (model === undefined) throw new UsageError(['MODEL is missing'], 'plan')
+  if (model === undefined && rest.budget === undefined && rest.days === undefined)
+    throw new UsageError(['say which MODEL is to be trained, or what there is: --budget, --days'], 'plan')
   if (tries && hardware !== THIS_MACHINE) throw new UsageError([`--try measures this machine, not ${hardware}`], 'plan')
   if (hardware === THIS_MACHINE && !json) terminal.note('Measuring this machine …')
   const devices = hardware === THIS_MACHINE ? { ...known, [THIS_MACHINE]: measureThisMachine() } : known
-  const input = { ...given(rest), model, hardware, histories: simulate } as PlanInput
+  if (model === undefined) {
+    const means = readMeans({ ...given(rest), hardware }, devices)
+    const ceilings = planCeilings(means, known)
+    if (json) terminal.json(ceilings)
+    else printCeilings(ceilings, means, terminal)
+    return
+  }
+  const { budget, days, ...numbers } = rest
+  const input = { ...given(numbers), model, hardware, histories: simulate } as PlanInput
   const request = readPlan(input, devices)
   const measuredStep = tries ? await tryStep(model, request.batch, request.length) : undefined
   const plan = planTraining({ ...request, measuredStep })
   if (json) terminal.json(plan)
-  else printPlan(plan, terminal, explain)
+  else {
+    printPlan(plan, terminal, explain)
+    printMeans(plan, { budget, days }, terminal)
+  }
 }
 
 /** Options that were not given have no value, and leave the default. */

@@ -44,19 +44,27 @@ export const NF4_BYTES = 4.13 / 8
 /** Bytes of a trained weight in mixed precision with AdamW: 2 weight, 2 gradient, 12 master and moments (ZeRO, section 3.1). */
 export const STATE_BYTES = { weight: 2, gradient: 2, optimizer: 12 } as const
 
-/** Weights of low-rank changes of every linear layer of the blocks. */
-export function adapterParameters({ weights }: PlannedModel, rank: number): number {
-  return linears(weights).reduce((sum, [outputs, inputs]) => sum + rank * (outputs + inputs), 0)
+/** Elements of the linear layers of the blocks, and the sum of their inputs and outputs. A ceiling asks thousands of times. */
+const linears = new WeakMap<PlannedModel, { elements: number; edges: number }>()
+
+function linearsOf(model: PlannedModel): { elements: number; edges: number } {
+  const known = linears.get(model)
+  if (known !== undefined) return known
+  const found = { elements: 0, edges: 0 }
+  for (const [path, shape] of Object.entries(model.weights)) {
+    if (!path.startsWith('blocks.') || shape.length !== 2) continue
+    found.elements += shape[0]! * shape[1]!
+    found.edges += shape[0]! + shape[1]!
+  }
+  linears.set(model, found)
+  return found
 }
 
-const linears = (weights: PlannedModel['weights']) =>
-  Object.entries(weights).flatMap(([path, shape]) =>
-    path.startsWith('blocks.') && shape.length === 2 ? [shape as readonly [number, number]] : [],
-  )
+/** Weights of low-rank changes of every linear layer of the blocks. */
+export const adapterParameters = (model: PlannedModel, rank: number): number => rank * linearsOf(model).edges
 
 /** Elements of the linear layers of the blocks: what QLoRA keeps in NF4. */
-export const blockElements = ({ weights }: PlannedModel): number =>
-  linears(weights).reduce((sum, [outputs, inputs]) => sum + outputs * inputs, 0)
+export const blockElements = (model: PlannedModel): number => linearsOf(model).elements
 
 /**
  * Bytes that one block keeps of a token for its backward pass, in 16 bits, attention in tiles: the results of its matrix
