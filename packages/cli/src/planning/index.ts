@@ -8,7 +8,6 @@ import {
   readMeans,
   readPlan,
   type Hardware,
-  type MeansInput,
   type PlanInput,
 } from 'hearth/plan'
 import { UsageError } from '../failure.js'
