@@ -1,7 +1,10 @@
 // `hearth doctor`: what was found on this machine, measured, and what is slow with its remedy.
 import { defineCommand } from '../command.js'
 import type { Advice, Engine, Machine, Measurements } from '../doctor/index.js'
+import { UsageError } from '../failure.js'
 import { formatBytes } from '../format.js'
+import { examineOnHosts, hostOptions } from '../hosts/index.js'
+import { locateRun } from '../locate.js'
 import { table } from '../table.js'
 import type { Terminal } from '../terminal.js'
 
@@ -20,11 +23,37 @@ export const doctor = defineCommand({
   description: [
     'Says which libtorch, BLAS and processor features were found, and measures what decides the speed of training: matrix products in fp32 and bf16, memory, the cost of one operator call. What is slow is named, with what helps.',
     'It takes about two seconds.',
+    'With --hosts it looks at the machines of a run instead, before one is started there: whether each is reached, can be met by all others, how fast bytes go between each two, the clocks, the versions, the configuration of --run, the storage that they share, free memory and disk. All that is wrong is said at once; the exit code is 1 then.',
   ],
   arguments: {},
-  options: { json: { kind: 'flag', description: 'print everything as JSON' } },
-  examples: [{ line: 'hearth doctor', does: 'Is this machine as fast as it could be?' }],
+  options: {
+    hosts: hostOptions.hosts,
+    run: {
+      kind: 'text',
+      value: 'RUN',
+      description: 'with --hosts: a run that they must see; this folder when not given',
+    },
+    via: hostOptions.via,
+    port: hostOptions.port,
+    etcd: { ...hostOptions.etcd, description: 'with --hosts: endpoints of etcd that they must reach' },
+    json: { kind: 'flag', description: 'print everything as JSON' },
+  },
+  examples: [
+    { line: 'hearth doctor', does: 'Is this machine as fast as it could be?' },
+    { line: 'hearth doctor --hosts a,b,c --run mine', does: 'May the run go on on these machines?' },
+  ],
   async run({ options, terminal }) {
+    const { hosts, run, via, etcd } = options
+    if (hosts !== undefined) {
+      await examineOnHosts({ ...options, hosts, run: run === undefined ? undefined : locateRun(run) }, terminal)
+      return
+    }
+    const alone = Object.entries({ run, via, etcd }).filter(([, value]) => value !== undefined)
+    if (alone.length > 0)
+      throw new UsageError(
+        alone.map(([name]) => `--${name} goes with --hosts`),
+        'doctor',
+      )
     const { adviseOn, describeEngine, describeMachine, measureMachine } = await import('../doctor/index.js')
     const engine = describeEngine()
     const machine = describeMachine()

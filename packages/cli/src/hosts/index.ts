@@ -2,3 +2,4 @@
 export { lineOn, parseHosts, PORT } from './host-list.js'
 export type { MemberLine } from './on-hosts.js'
 export { hostOptions, runOnHosts, type HostsAsked } from './options.js'
+export { examineOnHosts } from './show-hosts.js'

@@ -56,7 +56,7 @@ export const launchOptions = {
     kind: 'text',
     value: 'SIZE',
     default: '8Gi',
-    description: 'Kubernetes: shared memory of a pod, for the state of the run (20 bytes a parameter and more)',
+    description: 'Kubernetes: shared memory of a pod, for the state of the run (45 bytes a parameter and more)',
   },
   json: { kind: 'flag', description: 'print the written files, and the submitted job, as JSON' },
 } as const satisfies OptionSpecs
