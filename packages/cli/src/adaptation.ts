@@ -26,6 +26,9 @@ const RECIPES: Readonly<Record<string, { adapt: object; learningRate: number }>>
   kto: { adapt: { objective: 'kto' }, learningRate: 2e-5 },
 }
 
+/** The learning rate of a recipe. */
+export const recipeRate = (recipe: string): number => RECIPES[recipe]!.learningRate
+
 /** @throws CommandError without data */
 export function adaptation({ recipe, folder, data, name, template, merge, base }: AdaptationOptions): object {
   if (data.length === 0)

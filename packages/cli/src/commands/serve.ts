@@ -6,7 +6,7 @@ export const serve = defineCommand({
   name: 'serve',
   summary: 'serve models over HTTP, as OpenAI’s API does',
   description: [
-    'Speaks /v1/models, /v1/completions (also echo with logprobs, as evaluation harnesses ask for it), /v1/chat/completions (tools, JSON, streams), /v1/responses, /v1/embeddings, /tokenize, /health and /metrics (Prometheus). Existing clients need nothing but its address.',
+    'Speaks /v1/models, /v1/completions (also echo with logprobs, as evaluation harnesses ask for it), /v1/chat/completions (tools, JSON, streams), /v1/responses, /v1/embeddings, /v1/files and /v1/fine_tuning/jobs (each a run of `hearth adapt`, whose adapter is served at once), /tokenize, /health and /metrics (Prometheus). Existing clients need nothing but its address.',
     'Each model runs in a process of its own: should it die, its requests end with an error, and it is back at once. It listens on this machine alone; another address (--host) needs a key (--key, or HEARTH_API_KEY). Ctrl+C or SIGTERM let what is being written end first.',
   ],
   arguments: {
@@ -35,6 +35,12 @@ export const serve = defineCommand({
     key: { kind: 'list', value: 'KEY', description: 'key that requests must have, of at least 16 characters' },
     allowHost: { kind: 'list', value: 'NAME', description: 'name under which the server may be called' },
     allowOrigin: { kind: 'list', value: 'ORIGIN', description: 'web page that may call it, as https://example.org' },
+    data: {
+      kind: 'text',
+      value: 'DIR',
+      default: 'hearth-serve',
+      description: 'folder that keeps uploaded files and fine-tuning jobs; made when the first comes',
+    },
     quantize: quantizeOption,
     threads: {
       kind: 'integer',
@@ -76,6 +82,6 @@ export const serve = defineCommand({
   async run({ arguments: { models }, options, terminal }) {
     const { readServeLine } = await import('../serving.js')
     const { untilStopped } = await import('../serve-session.js')
-    await untilStopped(readServeLine(models, options), terminal)
+    await untilStopped(await readServeLine(models, options), terminal)
   },
 })
