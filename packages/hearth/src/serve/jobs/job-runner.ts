@@ -54,7 +54,11 @@ export class JobRunner {
 
   /** Serves what earlier servers trained, and goes on with what they left. */
   async begin(): Promise<void> {
-    for (const job of this.#jobs) if (job.record.status === 'succeeded') await this.#serve(job)
+    for (const job of this.#jobs) {
+      const { status, result } = job.record
+      const problem = status === 'succeeded' ? await this.#serve(job, result!) : undefined
+      if (problem !== undefined) job.note({}, `Its adapter cannot be served: ${problem}`, 'error')
+    }
     this.#next()
   }
 
@@ -141,20 +145,24 @@ export class JobRunner {
     this.#next()
   }
 
+  /** Told when its adapter is served, and not before: clients ask for it at once. */
   async #succeed(job: Job): Promise<void> {
     const { request, id } = job.record
     const result = `ft:${request.model}:${request.suffix ?? 'hearth'}:${id.slice(6, 14)}`
+    const problem = await this.#serve(job, result)
     const finished_at = Math.floor(Date.now() / 1000)
-    job.note({ status: 'succeeded', result, finished_at }, `The run is finished; its adapter is served as ${result}`)
-    await this.#serve(job)
+    const words =
+      problem === undefined ? `its adapter is served as ${result}` : `its adapter cannot be served: ${problem}`
+    job.note({ status: 'succeeded', result, finished_at }, `The run is finished; ${words}`, problem ? 'error' : 'info')
   }
 
-  async #serve(job: Job): Promise<void> {
-    const { result, request } = job.record
+  /** @returns why its adapter cannot be served, if so */
+  async #serve(job: Job, name: string): Promise<string | undefined> {
     try {
-      await this.#catalog.addAdapter(result!, join(job.run, 'adapter'), request.model)
+      await this.#catalog.addAdapter(name, join(job.run, 'adapter'), job.record.request.model)
+      return undefined
     } catch (error) {
-      job.note({}, `Its adapter cannot be served: ${(error as Error).message}`, 'error')
+      return (error as Error).message
     }
   }
 
