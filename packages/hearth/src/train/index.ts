@@ -49,7 +49,7 @@ export {
   type Sampler,
 } from './run.js'
 export type { Report, RunEvent, RunPhase, RunResult } from './run-events.js'
-export { drill, type DrillOptions, type DrillReport } from './drill/drill.js'
+export { drill, type CrewReport, type DrillOptions, type DrillReport } from './drill/drill.js'
 export { FAULT_MEANINGS, type FaultKind } from './drill/faults.js'
 export type { FaultRow, Quantiles } from './drill/record.js'
 export { readEvents, type RunTrouble } from './event-log.js'

@@ -14,6 +14,7 @@ export const FAULT_KINDS = [
   'saver',
   'full disk',
   'kill all',
+  'supervisor',
 ] as const
 export type FaultKind = (typeof FAULT_KINDS)[number]
 
@@ -30,6 +31,7 @@ export const FAULT_MEANINGS: Record<FaultKind, string> = {
   saver: 'the process that writes checkpoints is killed',
   'full disk': 'the disk is full at the next checkpoint',
   'kill all': 'all workers are killed at once',
+  supervisor: 'the supervisor itself is killed',
 }
 
 export interface Fault {
@@ -44,19 +46,20 @@ export interface Fault {
   atOnce: boolean
 }
 
-/** Faults that only a deadline ends cost seconds each: they are drawn less often. */
+/** Faults that only a deadline ends, or that a new process must mend, cost seconds each: they are drawn less often. */
 const SHARES: Record<FaultKind, number> = {
-  kill: 30,
-  exit: 14,
-  segfault: 14,
-  stop: 4,
+  kill: 20,
+  exit: 8,
+  segfault: 8,
+  stop: 3,
   block: 3,
-  slow: 10,
-  nan: 16,
-  'bit flip': 8,
-  saver: 5,
-  'full disk': 4,
-  'kill all': 5,
+  slow: 12,
+  nan: 18,
+  'bit flip': 14,
+  saver: 8,
+  'full disk': 6,
+  'kill all': 3,
+  supervisor: 2,
 }
 
 const STEPS_BETWEEN = 3

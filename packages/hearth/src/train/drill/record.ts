@@ -1,7 +1,8 @@
 // What happened in a drill: for each fault, when it was noticed and when the next step was committed; and the figures of
 // all of them.
 import type { RunEvent } from '../run-events.js'
-import type { RunTrouble } from '../event-log.js'
+import { Goodput, type RunTrouble } from '../event-log.js'
+import type { Step } from '../trainer.js'
 import { FAULT_KINDS, type FaultKind } from './faults.js'
 
 /** Seconds: median, 99th percentile, longest; undefined where there was nothing to measure. */
@@ -29,7 +30,15 @@ interface Happened {
 }
 
 /** The others are ridden out by the worker itself. */
-const ENDS_A_WORKER: ReadonlySet<FaultKind> = new Set(['kill', 'exit', 'segfault', 'stop', 'block', 'kill all'])
+const ENDS_A_WORKER: ReadonlySet<FaultKind> = new Set([
+  'kill',
+  'exit',
+  'segfault',
+  'stop',
+  'block',
+  'kill all',
+  'supervisor',
+])
 
 /** Events that tell of faults which end no worker. */
 const NOTICED_BY: Partial<Record<RunTrouble['kind'], FaultKind>> = {
@@ -48,7 +57,10 @@ export class DrillRecord {
   #lastStep = 0
   #steps = 0
   #stepsLost = 0
-  #goodput = { goodput: 0, seconds: 0 }
+  readonly #goodput = new Goodput()
+  #lost = 0
+  /** Since which there is no supervisor. */
+  #aloneSince: number | undefined
 
   happened(kind: FaultKind, places: number[]): void {
     if (places.length === 0) return
@@ -71,21 +83,31 @@ export class DrillRecord {
   }
 
   hear(event: RunEvent): void {
-    if (event.kind === 'step') this.#step(event.step.number)
+    if (event.kind === 'step') this.#step(event.step)
     else if (event.kind === 'trouble') this.#trouble(event.event)
     else if (event.kind === 'warning' && event.message.includes('disk is full'))
       this.#notice(({ kind }) => kind === 'full disk')
   }
 
-  #step(number: number): void {
+  /** Another goes on with the run. */
+  supervisorLost(): void {
+    this.#notice(({ kind }) => kind === 'supervisor')
+    this.#aloneSince = this.#happened.findLast(({ kind }) => kind === 'supervisor')?.at
+  }
+
+  #step({ number, seconds }: Step): void {
     this.#steps++
+    const since = this.#aloneSince
+    this.#goodput.add(since === undefined ? seconds : now() - since, this.#lost > 0 || since !== undefined)
+    this.#lost = 0
+    this.#aloneSince = undefined
     if (number <= this.#lastStep) this.#stepsLost += this.#lastStep - number + 1
     this.#lastStep = number
     for (const fault of this.#happened) if (fault.noticedAt !== undefined) fault.recoveredAt ??= now()
   }
 
   #trouble(event: Extract<RunEvent, { kind: 'trouble' }>['event']): void {
-    if (event.kind === 'goodput') this.#goodput = event
+    if (event.kind === 'worker-lost') this.#lost++
     const kind = NOTICED_BY[event.kind]
     if (kind !== undefined) this.#notice((fault) => fault.kind === kind)
     if (event.kind === 'worker-lost')
@@ -99,7 +121,7 @@ export class DrillRecord {
 
   summary(): { rows: FaultRow[]; had: number; steps: number; stepsLost: number; goodput: number; seconds: number } {
     const rows = FAULT_KINDS.map((kind) => rowOf(kind, this.#happened)).filter(({ count }) => count > 0)
-    const { goodput, seconds } = this.#goodput
+    const { goodput, seconds } = this.#goodput.value
     return { rows, had: this.#happened.length, steps: this.#steps, stepsLost: this.#stepsLost, goodput, seconds }
   }
 }
