@@ -14,7 +14,9 @@ const PACKAGES = [
 
 /** Folders of packages/hearth/src, lowest first. */
 const FOLDERS =
-  'tree nn optim data checkpoint models formats adapt cluster train generate image serve evaluate plan'.split(' ')
+  'tree nn optim data checkpoint models formats adapt cluster train generate image serve evaluate plan studio'.split(
+    ' ',
+  )
 
 const DRAWER = /^(utils?|helpers?|common|misc)$/i
 

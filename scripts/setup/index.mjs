@@ -8,6 +8,7 @@ import { checkPlatform, installPackages, packagesInstalled } from './packages.mj
 import { cache } from './paths.mjs'
 import { report } from './progress.mjs'
 import { inspectSystem, provideSystem, warnOfSlowBlas } from './system.mjs'
+import { buildStudio, studioCurrent } from './studio.mjs'
 import { buildTypescript, typescriptCurrent } from './typescript.mjs'
 
 /**
@@ -32,7 +33,7 @@ export async function setup({ typescript = true } = {}) {
 async function provideAll(typescript) {
   const packages = installPackages()
   const system = provideSystem()
-  const build = typescript && packages.then(buildTypescript)
+  const build = typescript && packages.then(() => allDone([buildTypescript(), buildStudio()]))
   const native = allDone([system, packages]).then(async ([provided]) => {
     warnOfSlowBlas(provided)
     await buildNative(provided)
@@ -62,5 +63,5 @@ export async function setupOrExit(options) {
 // A compiler is needed to build, not to run: a machine with the module built may have none.
 function isReady({ libtorch }, typescript) {
   const native = libtorch !== undefined && packagesInstalled() && nativeCurrent(libtorch)
-  return native && (!typescript || (typescriptCurrent() && commandLinked()))
+  return native && (!typescript || (typescriptCurrent() && studioCurrent() && commandLinked()))
 }

@@ -14,6 +14,7 @@ import { resume } from './resume.js'
 import { runs } from './runs.js'
 import { score } from './score.js'
 import { serve } from './serve.js'
+import { studio } from './studio.js'
 import { tokenize } from './tokenize.js'
 import { train } from './train.js'
 
@@ -29,6 +30,7 @@ export const commands: readonly Command[] = [
   convert,
   inspect,
   runs,
+  studio,
   plan,
   doctor,
   drill,

@@ -17,6 +17,8 @@ import { printCeilings, printMeans } from './print-ceilings.js'
 import { printPlan } from './print.js'
 import { measureThisMachine, THIS_MACHINE, tryStep } from './this-machine.js'
 
+export { measureThisMachine, THIS_MACHINE } from './this-machine.js'
+
 /** The options of the command, as they are typed there. */
 export interface PlanOptions extends Omit<PlanInput, 'model' | 'histories' | 'method'> {
   budget: number | undefined

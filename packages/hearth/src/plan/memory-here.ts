@@ -10,8 +10,8 @@ import {
 } from './memory.js'
 
 const FLOAT = 4
-/** Node and libtorch, before any tensor. */
-const LIBRARIES = 250e6
+/** Node, libtorch, a tokenizer and data, before any weight. */
+const LIBRARIES = 300e6
 /** Rows of logits that the loss has at once. */
 const LOGIT_ROWS = 512
 
