@@ -65,6 +65,11 @@ describe('the page', () => {
     expect(status).toBe(403)
   })
 
+  test('on a port that another program has is a clear error', async () => {
+    const port = Number(new URL(server.url).port)
+    await expect(serve({ models: [], port })).rejects.toThrow(/cannot listen on 127.0.0.1, port \d+: another program/)
+  })
+
   test('that was not built is an error that says so', async () => {
     const plugins = [studio({ page: join(folder, 'nowhere'), runs: folder })]
     await expect(serve({ models: [], port: 0, plugins })).rejects.toThrow(/not built[^]*npm run setup/)

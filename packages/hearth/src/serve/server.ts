@@ -1,4 +1,5 @@
 // The HTTP server: the framework, who may speak to it, its routes, and how it ends. What routes do is theirs (routes/).
+import { HearthError } from '@hearth/torch'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import { Admission } from './admission.js'
 import { asApiError, ApiError } from './api-error.js'
@@ -79,12 +80,26 @@ export async function serve(options: ServeOptions): Promise<Server> {
     watch(app, guard, metrics, report)
     const context = { catalog, admission, metrics, writer: new Writer(admission, metrics) }
     for (const plugin of [...ROUTES, ...(options.plugins ?? [])]) plugin(app, context)
-    const url = await app.listen({ host, port: options.port ?? 8080 })
+    const url = await listen(app, host, options.port ?? 8080)
     return { url, catalog, close: once(() => close(app, catalog, admission, options.drainSeconds ?? 30)) }
   } catch (error) {
     await app.close()
     await catalog.close()
     throw error
+  }
+}
+
+/** @throws HearthError when the address cannot be had */
+async function listen(app: FastifyInstance, host: string, port: number): Promise<string> {
+  try {
+    return await app.listen({ host, port })
+  } catch (cause) {
+    const { code, message } = cause as NodeJS.ErrnoException
+    const why = { EADDRINUSE: 'another program has it', EACCES: 'permission is denied' }[code ?? ''] ?? message
+    throw new HearthError(`cannot listen on ${host}, port ${port}: ${why}`, {
+      cause,
+      remedy: 'end that program, or choose another port; 0 takes any that is free',
+    })
   }
 }
 
