@@ -9,6 +9,7 @@ import type { Terminal } from './terminal.js'
 
 export interface StudioOptions {
   runs: string
+  models: string
   port: number
   catalogue: string | undefined
 }
@@ -23,7 +24,7 @@ export async function openStudio(options: StudioOptions, terminal: Terminal): Pr
     models: [],
     port: options.port,
     drainSeconds: 0,
-    plugins: [studio({ page, runs: resolve(options.runs), hardware: () => hardware })],
+    plugins: [studio({ page, runs: resolve(options.runs), models: resolve(options.models), hardware: () => hardware })],
     report: (event) => say(event, terminal),
   })
   terminal.print(`The Studio is on ${server.url}`)

@@ -38,7 +38,8 @@ function writeRun(name: string, steps: number, events: readonly object[] = []): 
   run.close('finished')
 }
 
-const open = (port: number) => serve({ models: [], port, plugins: [studio({ page, runs: join(folder, 'runs') })] })
+const open = (port: number) =>
+  serve({ models: [], port, plugins: [studio({ page, runs: join(folder, 'runs'), models: join(folder, 'models') })] })
 
 const missing = !existsSync(CHROMIUM)
 if (missing)
@@ -110,6 +111,15 @@ describe.skipIf(missing)('in a browser', () => {
     server = await open(Number(port))
     await tab.getByText('The server does not answer').first().waitFor({ state: 'detached' })
     await chartSays('first: 2.29')
+  })
+
+  test('lists models, and says what is wrong with one', async () => {
+    await tab.getByRole('link', { name: 'Models' }).click()
+    await tab.getByText('no folder of models yet').waitFor()
+    const model = join(folder, 'runs/first/model')
+    mkdirSync(model)
+    writeFileSync(join(model, 'config.json'), '{"model_type":"<i>nope</i>"}')
+    await tab.getByText('"<i>nope</i>" is not a family that Hearth knows').waitFor()
   })
 
   test('plans by keyboard, draws the ceiling, and says what is wrong', async () => {

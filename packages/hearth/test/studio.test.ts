@@ -4,6 +4,7 @@ import { request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { preset } from '../src/models/index.js'
 import { serve, type Server } from '../src/serve/index.js'
 import { studio } from '../src/studio/index.js'
 import { createRun } from '../src/train/index.js'
@@ -24,7 +25,7 @@ beforeAll(async () => {
   server = await serve({
     models: [],
     port: 0,
-    plugins: [studio({ page: join(folder, 'page'), runs: join(folder, 'runs') })],
+    plugins: [studio({ page: join(folder, 'page'), runs: join(folder, 'runs'), models: join(folder, 'models') })],
   })
 })
 afterAll(async () => {
@@ -100,6 +101,26 @@ describe('runs', () => {
     const gone = await get('/studio/api/runs/..%2fsecret')
     expect([gone.status, await gone.text()]).toEqual([404, expect.stringMatching(/no run/)])
     expect((await get('/studio/api/runs/first/curves?buckets=1e9')).status).toBe(400)
+  })
+})
+
+describe('models', () => {
+  test('are listed with their sizes, broken ones with what is wrong', async () => {
+    const { family, config } = preset('pythia-14m')
+    for (const [path, text] of [
+      ['models/good', JSON.stringify(family.toConfig(config))],
+      ['models/torn', '{'],
+      ['runs/first/model', '{"model_type":"nope"}'],
+    ] as const) {
+      mkdirSync(join(folder, path), { recursive: true })
+      writeFileSync(join(folder, path, 'config.json'), text)
+    }
+    const { models } = (await json('/studio/api/models')) as { models: Record<string, unknown>[] }
+    expect(models).toMatchObject([
+      { name: 'first', from: 'run', problem: expect.stringMatching(/nope/) as string },
+      { name: 'good', from: 'folder', family: 'gpt_neox', parameters: family.shape(config).parameters },
+      { name: 'torn', problem: expect.stringMatching(/JSON/) as string },
+    ])
   })
 })
 

@@ -2,10 +2,15 @@
 import { useEffect, useState } from 'react'
 import { ToggleButton } from 'react-aria-components'
 import { THEME_CHANGE } from './curve-chart.js'
+import { ModelsPage } from './models-page.js'
 import { PlanPage } from './plan/plan-page.js'
 import { RunsPage } from './training/runs-page.js'
 
-const PAGES = { runs: { title: 'Runs', Page: RunsPage }, plan: { title: 'Plan', Page: PlanPage } } as const
+const PAGES = {
+  runs: { title: 'Runs', Page: RunsPage },
+  models: { title: 'Models', Page: ModelsPage },
+  plan: { title: 'Plan', Page: PlanPage },
+} as const
 type PageName = keyof typeof PAGES
 
 const pageInAddress = (): PageName => {

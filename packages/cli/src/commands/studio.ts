@@ -6,11 +6,17 @@ export const studio = defineCommand({
   name: 'studio',
   summary: 'open the web page: runs as they go, and plans',
   description: [
-    'Serves the Studio on this machine: curves of the runs of a folder as they go, several of them overlaid, their workers and events; and the planner, with sliders. It needs no network, and listens on the loopback address alone. Ctrl+C ends it.',
+    'Serves the Studio on this machine: curves of the runs of a folder as they go, several of them overlaid, their workers and events; the models they made; and the planner, with sliders. It needs no network, and listens on the loopback address alone. Ctrl+C ends it.',
   ],
   arguments: {},
   options: {
     runs: { kind: 'text', value: 'DIR', default: RUNS_FOLDER, description: 'folder that holds the runs' },
+    models: {
+      kind: 'text',
+      value: 'DIR',
+      default: 'models',
+      description: 'folder that holds models of other origin, a Hugging Face folder each',
+    },
     port: {
       kind: 'integer',
       value: 'N',

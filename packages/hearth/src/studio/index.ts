@@ -3,6 +3,7 @@
 import type { Hardware } from '../plan/index.js'
 import { catalogue } from '../plan/index.js'
 import type { RoutePlugin } from '../serve/index.js'
+import { modelsRoutes } from './models-routes.js'
 import { pageRoutes } from './page.js'
 import { planRoutes } from './plan-routes.js'
 import { runsRoutes } from './runs-routes.js'
@@ -15,6 +16,8 @@ export interface StudioOptions {
   page: string
   /** Folder that holds the runs. */
   runs: string
+  /** Folder that holds models of other origin. @default models */
+  models?: string
   /** What can be planned with. @default the catalogue */
   hardware?: () => Readonly<Record<string, Hardware>>
 }
@@ -25,10 +28,11 @@ export interface StudioOptions {
  * @example
  * const server = await serve({ models: [], plugins: [studio({ page: 'packages/studio/dist', runs: 'runs' })] })
  */
-export function studio({ page, runs, hardware = () => catalogue }: StudioOptions): RoutePlugin {
+export function studio({ page, runs, models = 'models', hardware = () => catalogue }: StudioOptions): RoutePlugin {
   return (app) => {
     pageRoutes(app, page)
     runsRoutes(app, runs)
+    modelsRoutes(app, { runs, models })
     planRoutes(app, hardware)
   }
 }
