@@ -30,9 +30,9 @@ export function gradientNorm(gradients: Readonly<Record<string, Tensor | undefin
   return normOf(Object.values(squaredNorms(gradients)))
 }
 
-/** What gradients of this norm are multiplied by so that it is at most `maxNorm`; PyTorch's formula. */
+/** What gradients of this norm are multiplied by so that it is at most `maxNorm`, 0 for any; PyTorch's formula. */
 export function clipScale(norm: number, maxNorm: number): number {
-  return Math.min(1, maxNorm / (norm + 1e-6))
+  return maxNorm === 0 ? 1 : Math.min(1, maxNorm / (norm + 1e-6))
 }
 
 /**

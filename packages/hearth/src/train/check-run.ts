@@ -71,6 +71,7 @@ export function checkCrew(config: RunConfig, crew: Crew): void {
     const message = 'a run has either workers, which share one memory, or ranks, which have shards in their own'
     throw new ConfigError('ranks', [{ path: 'ranks', message }])
   }
+  checkAlone(config, crew)
   const { name: optimizer, moments } = config.optimizer
   if (ranks && config.adapt) {
     const message = 'an adaptation is not sharded yet: give it workers, or neither'
@@ -78,6 +79,17 @@ export function checkCrew(config: RunConfig, crew: Crew): void {
   }
   if (ranks) checkSharding({ ...ranks, slots: config.slots, optimizer, moments, device: config.device })
   checkWorkers(config, crew)
+}
+
+/**
+ * The state that processes share is float32, and their gradients are added up before an update.
+ * @throws ConfigError when others are to take part in a run that keeps it otherwise
+ */
+export function checkAlone({ weights, updateInBackward }: RunConfig, { workers, ranks }: Crew): void {
+  const path = updateInBackward ? 'updateInBackward' : weights === 'bfloat16' ? 'weights' : undefined
+  if (path === undefined || (workers === undefined && ranks === undefined)) return
+  const message = 'is for a run in one process: leave it out, or train without workers, ranks and other machines'
+  throw new ConfigError('configuration', [{ path, message }])
 }
 
 function checkWorkers({ slots, device }: RunConfig, { workers, minWorkers, replaceSlow }: Crew): void {

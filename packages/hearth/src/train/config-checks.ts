@@ -27,7 +27,25 @@ export function crossChecks(config: RunConfig): ConfigIssue[] {
     say('optimizer.moments', "are AdamW's, and those of what Muon leaves to it; sgd has none")
   if ((config.model.preset === undefined) === (config.model.folder === undefined))
     say('model', 'give either preset or folder')
+  issues.push(...memoryIssues(config))
   if (config.adapt !== undefined) issues.push(...adaptIssues(config, config.adapt))
+  return issues
+}
+
+/** What saves memory has its price in what else is possible. */
+function memoryIssues(config: RunConfig): ConfigIssue[] {
+  const { weights, dtype, updateInBackward, activationCheckpointing, slots, optimizer, guard, adapt } = config
+  const issues: ConfigIssue[] = []
+  const say = (path: string, message: string) => issues.push({ path, message })
+  if (weights === 'bfloat16' && dtype === 'float32')
+    say('weights', 'bfloat16 weights are computed with in bfloat16: leave dtype out, or keep float32 weights')
+  if (weights === 'bfloat16' && (adapt?.method === 'lora' || adapt?.method === 'dora'))
+    say('weights', 'low-rank changes are small and stay float32: bfloat16 is for weights of the model')
+  if (!updateInBackward) return issues
+  if (!activationCheckpointing) say('updateInBackward', 'goes block by block: it needs activationCheckpointing=true')
+  if (slots !== 1) say('updateInBackward', `needs gradients to be complete in one slot, got slots=${slots}`)
+  if (optimizer.clip === 0 && guard.spikeDeviations !== 0)
+    say('updateInBackward', 'in one pass (optimizer.clip=0) cannot take a step back: it needs guard.spikeDeviations=0')
   return issues
 }
 

@@ -63,7 +63,7 @@ const optimizer = z.strictObject({
     .optional()
     .describe("how AdamW keeps its moments: 8bit takes a quarter of float32's memory; float32 when it is not given"),
   momentum: z.number().min(0).lt(1).default(0.95).describe('momentum of SGD and Muon'),
-  clip: z.number().positive().default(1).describe('largest global norm of the gradient'),
+  clip: z.number().min(0).default(1).describe('largest global norm of the gradient; 0 for any'),
 })
 
 const schedule = z.strictObject({
@@ -120,10 +120,13 @@ export const runConfigSchema = z.strictObject({
     .default(1)
     .describe('gradient slots: equal parts of the batch whose gradients are summed in a fixed tree'),
   sequenceLength: size.describe('tokens in a sequence'),
-  dtype: z
-    .enum(['auto', 'float32', 'bfloat16'])
-    .default('auto')
-    .describe('arithmetic of forward and backward; weights stay float32'),
+  dtype: z.enum(['auto', 'float32', 'bfloat16']).default('auto').describe('arithmetic of forward and backward'),
+  weights: z
+    .enum(['float32', 'bfloat16'])
+    .default('float32')
+    .describe(
+      'how trained weights are kept: bfloat16 takes half the memory, without masters; updates are rounded up or down by chance, and arithmetic is bfloat16',
+    ),
   device: z
     .union([z.literal('cpu'), z.templateLiteral(['cuda', z.literal('')]), z.templateLiteral(['cuda:', z.int()])], {
       error: 'expected cpu, cuda or cuda:N',
@@ -134,6 +137,12 @@ export const runConfigSchema = z.strictObject({
     .boolean()
     .default(false)
     .describe('recompute blocks in the backward pass: less memory, a third more work'),
+  updateInBackward: z
+    .boolean()
+    .default(false)
+    .describe(
+      'update weights block by block in the backward pass and free their gradients: for one slot, with activationCheckpointing. Clipping takes a pass of its own before; with optimizer.clip=0 and guard.spikeDeviations=0 there is one pass',
+    ),
   model,
   tokenizer: tokenizer.default(tokenizer.parse({})),
   data,

@@ -1,11 +1,21 @@
 // From the run's configuration to the optimizer and the learning rate it names. The rules themselves are in optim/.
+import { createHash } from 'node:crypto'
 import { type DType } from '@hearth/torch'
-import { adamw, muon, schedule, sgd, type Optimizer, type Schedule } from '../optim/index.js'
+import { hashCounters } from '../data/index.js'
+import { adamw, muon, schedule, sgd, withBfloat16Weights, type Optimizer, type Schedule } from '../optim/index.js'
 import { totalStepsAt, type RunChange } from './changes.js'
 import type { RunConfig } from './config.js'
 
 /** @param dtype arithmetic of Muon's Newton-Schulz steps: part of the run, so that it resumes with the same bits */
 export function optimizerOf(config: RunConfig, dtype: DType): Optimizer {
+  const rule = ruleOf(config, dtype)
+  if (config.weights === 'float32') return rule
+  return withBfloat16Weights(rule, { seedOf: (step, path) => hashCounters(config.seed, step, numberOf(path)) })
+}
+
+const numberOf = (path: string): number => createHash('sha256').update(path).digest().readUIntBE(0, 6)
+
+function ruleOf(config: RunConfig, dtype: DType): Optimizer {
   const { name, learningRate, muonLearningRate, weightDecay, beta1, beta2, eps, momentum, moments } = config.optimizer
   const groups = [{ match: /(^|\.)embed\.weight$/, learningRateScale: config.optimizer.embeddingLearningRateScale }]
   const ofAdamw = { betas: [beta1, beta2] as [number, number], eps, weightDecay, groups, ...(moments && { moments }) }

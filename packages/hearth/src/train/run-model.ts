@@ -34,7 +34,7 @@ export function checkModel(config: RunConfig): void {
 }
 
 /**
- * The model that a run starts from, with float32 weights of its own; where it is adapted, with mapped ones that stay.
+ * The model that a run starts from, with weights of its own in the dtype that they are kept in; where it is adapted, with mapped ones that stay.
  * @param dtype of weights that stay
  * @throws ConfigError when the shape is impossible, or too small for the tokenizer's vocabulary
  */
@@ -42,9 +42,9 @@ export function initialModel(config: RunConfig, tokenizer: Tokenizer, dtype: DTy
   const { folder } = config.model
   const model =
     folder === undefined
-      ? createModel(shapeOf(config, tokenizer), { seed: config.seed })
+      ? createModel(shapeOf(config, tokenizer), { seed: config.seed, dtype: config.weights })
       : config.adapt === undefined
-        ? loadedModel(folder)
+        ? loadedModel(folder, config.weights)
         : loadModel(folder, { dtype, base: config.adapt.base })
   checkVocabulary(model, tokenizer)
   return model
@@ -70,8 +70,8 @@ export function shapeOf(config: RunConfig, tokenizer: Tokenizer): Preset {
 }
 
 /** Copies: training must not write to the pages of somebody's files. */
-function loadedModel(folder: string): LanguageModel {
-  const model = loadModel(folder, { dtype: 'float32' })
+function loadedModel(folder: string, dtype: DType): LanguageModel {
+  const model = loadModel(folder, { dtype })
   const weights = mapTree(model.weights, (weight: Tensor) =>
     scope(() => keep(noGrad(() => weight.contiguous().clone()))),
   )
@@ -80,7 +80,7 @@ function loadedModel(folder: string): LanguageModel {
 
 /** A model as a run had it after a step. */
 export interface CheckpointModel {
-  /** float32; the weights are mapped from the checkpoint's files, and writing to them does not reach these. */
+  /** As the run keeps them; the weights are mapped from the checkpoint's files, and writing to them does not reach these. */
   model: LanguageModel
   tokenizer: Tokenizer
   /** Steps that were done. */

@@ -62,6 +62,7 @@ export interface RunOptions {
 /** The dtype of a run's arithmetic: `auto` is bf16 where the processor or GPU multiplies it in hardware. */
 export function computeDtype(config: RunConfig): DType {
   if (config.dtype !== 'auto') return config.dtype
+  if (config.weights === 'bfloat16') return 'bfloat16'
   return hasFastBfloat16(config.device) ? 'bfloat16' : 'float32'
 }
 

@@ -31,8 +31,9 @@ export class Segments {
   /**
    * Adds the gradients of `loss` to `.grad` of the weights, running the blocks again from the last to the first.
    * Bit for bit what backward() gives where the blocks are deterministic.
+   * @param afterBlock called when a block's weights have all of their gradients
    */
-  backward(loss: Tensor): void {
+  backward(loss: Tensor, afterBlock: () => void = () => undefined): void {
     backward(loss)
     for (const { block, input, output } of this.#segments.splice(0).reverse()) {
       const upstream = output.grad
@@ -45,6 +46,7 @@ export class Segments {
         const gradient = again.grad
         if (gradient !== undefined && input.requiresGrad) backward(input, { gradient })
       })
+      afterBlock()
     }
   }
 }

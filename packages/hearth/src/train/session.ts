@@ -77,6 +77,7 @@ export class Session implements Engine {
       device: config.device,
       seed: config.seed,
       activationCheckpointing: config.activationCheckpointing,
+      updateInBackward: config.updateInBackward,
     })
   }
 

@@ -15,7 +15,7 @@ import { answers, dpo, kto, orpo, type RowLoss } from './row-objectives.js'
 import { keepActivations } from './segments.js'
 
 export interface TrainedPart {
-  /** A tree of float32 tensors. */
+  /** A tree of tensors, float32 unless the run keeps its weights otherwise. */
   tree: unknown
   /** Over trees like that one. */
   objective: Objective<unknown, TextBatch>
@@ -33,7 +33,7 @@ export function trainedPart(config: RunConfig, base: LanguageModel): TrainedPart
   if (adapt === undefined) return wholeModel(base)
   return adapt.method === 'lora' || adapt.method === 'dora'
     ? adapterPart(config, adapt, base)
-    : weightsPart(adapt, base)
+    : weightsPart(config, adapt, base)
 }
 
 /** A model that is trained from where it stands, all of it. */
@@ -116,11 +116,12 @@ function adapterPart(config: RunConfig, adapt: AdaptConfig, base: LanguageModel)
   }
 }
 
-/** Some of the weights, or all, in float32 of their own: the base stays as the reference. */
-function weightsPart(adapt: AdaptConfig, base: LanguageModel): TrainedPart {
+/** Some of the weights, or all, as tensors of their own: the base stays as the reference. */
+function weightsPart(config: RunConfig, adapt: AdaptConfig, base: LanguageModel): TrainedPart {
   const flat = flattenTree(base.weights)
   const chosen = adapt.method === 'full' ? Object.keys(flat) : frozenPaths(adapt, base)
-  const own = (weight: Tensor) => scope(() => keep(noGrad(() => weight.detach().to('float32').contiguous().clone())))
+  const own = (weight: Tensor) =>
+    scope(() => keep(noGrad(() => weight.detach().to(config.weights).contiguous().clone())))
   const tree = Object.fromEntries(chosen.map((path) => [path, own(flat[path]!)]))
   const modelWith = (trained: Named): LanguageModel => {
     const weights = mapTree(base.weights, (weight, path) => trained[path] ?? weight)

@@ -1,11 +1,13 @@
-// The trainer: an async generator of optimizer steps over any objective. It holds the float32 master weights and the
+// The trainer: an async generator of optimizer steps over any objective. It holds the master weights and the
 // optimizer's state, and nothing else: which learning rate and which random numbers a step uses are functions of its
 // number, and which batch is that number and the batches that its judge left out before it. Files, logs and measurements
 // are hooks around it (run.ts).
-import { noGrad, scope } from '@hearth/torch'
+import { noGrad, scope, type Tensor } from '@hearth/torch'
 import {
   clipScale,
   gradientNorm as globalNorm,
+  normOf,
+  squaredNorms,
   type Optimizer,
   type OptimizerState,
   type Schedule,
@@ -16,14 +18,20 @@ import type { Named } from './gradients.js'
 import { Judge, TrainingError } from './judge.js'
 import { judgedSteps, type Attempt } from './judged-steps.js'
 import { computeLeaves, releaseLeaves, runSlot, runSlots, type SlotOptions } from './slots.js'
+import { visitGradients, type GradientVisitor } from './update-in-backward.js'
 
 export interface TrainerOptions<Weights, Batch> extends SlotOptions<Weights, Batch> {
-  /** Master weights in float32: updated in place. */
+  /** Master weights, float32, or bfloat16 where the optimizer takes them: updated in place. */
   weights: Weights
   optimizer: Optimizer
   schedule: Schedule
-  /** Largest global gradient norm. */
+  /** Largest global gradient norm; 0 for any. */
   clip: number
+  /**
+   * Weights are updated as the backward pass completes their gradients, which are freed: for one slot. A norm to clip by
+   * is measured in a pass of its own; without, the step is done when its attempt is.
+   */
+  updateInBackward?: boolean
   /** Says which gradients count. @default one that leaves out batches whose gradient is not finite, and loss spikes */
   judge?: Judge
 }
@@ -114,7 +122,8 @@ export class Trainer<Weights, Batch> {
 
   /** Computes the gradient of a batch for the next step; committing it updates the weights. */
   async attempt(step: number, batch: number): Promise<Attempt> {
-    const { schedule, slots } = this.#options
+    const { schedule, slots, updateInBackward } = this.#options
+    if (updateInBackward) return this.#attemptInBackward(step, batch)
     const { gradients, losses, size } = await this.#runSlots(batch)
     const learningRate = schedule(step)
     const gradientNorm = noGrad(() => scope(() => globalNorm(gradients) / slots))
@@ -130,6 +139,43 @@ export class Trainer<Weights, Batch> {
     return { loss, learningRate, gradientNorm, size, commit, drop }
   }
 
+  async #attemptInBackward(step: number, batch: number): Promise<Attempt> {
+    const { schedule, clip } = this.#options
+    const learningRate = schedule(step)
+    const squares: Record<string, number> = {}
+    const measure: GradientVisitor = (path, gradient) => {
+      squares[path] = squaredNorms({ [path]: gradient })[path]!
+    }
+    const update = (scale: number) => (path: string, gradient: Tensor) =>
+      this.#updateSome({ [path]: gradient }, learningRate, scale)
+    const measureAndUpdate: GradientVisitor = (path, gradient) => {
+      measure(path, gradient)
+      if (!Number.isFinite(squares[path])) throw halfDone(step + 1, path)
+      update(1)(path, gradient)
+    }
+    const { loss, size } = this.#visit(batch, clip === 0 ? measureAndUpdate : measure)
+    await hearEvents()
+    // In the order of the weights, as gradientNorm() adds; not finite where the loss is not.
+    const gradientNorm = normOf(Object.keys(this.#weights).map((path) => squares[path] ?? NaN))
+    const commit = () => {
+      if (clip !== 0) this.#visit(batch, update(clipScale(gradientNorm, clip)))
+      this.#step++
+    }
+    return { loss, learningRate, gradientNorm, size, commit, drop: () => undefined }
+  }
+
+  #visit(batch: number, visit: GradientVisitor) {
+    const { dtype, weights } = this.#options
+    const leaves = computeLeaves(this.#weights, dtype)
+    try {
+      return visitGradients(this.#options, weights, leaves, batch, (path, gradient) =>
+        noGrad(() => scope(() => visit(path, gradient))),
+      )
+    } finally {
+      releaseLeaves(leaves, this.#weights)
+    }
+  }
+
   async #runSlots(batch: number) {
     const { slots, dtype, weights } = this.#options
     const leaves = computeLeaves(this.#weights, dtype)
@@ -143,10 +189,21 @@ export class Trainer<Weights, Batch> {
 
   /** Mean over slots, clipping and update in one pass. */
   #update(gradients: Named, norm: number, learningRate: number): void {
-    const { slots, clip, optimizer } = this.#options
-    const gradientScale = clipScale(norm, clip) / slots
-    const { step } = this
-    optimizer.update({ weights: this.#weights, gradients, state: this.#state, step, learningRate, gradientScale })
+    const { slots, clip } = this.#options
+    this.#updateSome(gradients, learningRate, clipScale(norm, clip) / slots)
     this.#step++
   }
+
+  /** Of the weights that have a gradient. */
+  #updateSome(gradients: Named, learningRate: number, gradientScale: number): void {
+    const weights = Object.fromEntries(Object.keys(gradients).map((path) => [path, this.#weights[path]!]))
+    const { step } = this
+    this.#options.optimizer.update({ weights, gradients, state: this.#state, step, learningRate, gradientScale })
+  }
 }
+
+const halfDone = (step: number, path: string) =>
+  new TrainingError(`the gradient of ${path} is not finite at step ${step}, of which a part is done`, {
+    remedy:
+      'go on from the last checkpoint with hearth resume; with optimizer.clip above 0 such a batch is left out before anything changes',
+  })

@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { ConfigError, DataError, HearthError, type ConfigIssue } from '@hearth/torch'
 import { EmbeddedServer, EmbeddedStore, EtcdStore, Member, MemberEnd } from '../../cluster/index.js'
 import type { EmbeddedServerOptions, MembershipStore } from '../../cluster/index.js'
-import { checkDevice, keepData } from '../check-run.js'
+import { checkAlone, checkDevice, keepData } from '../check-run.js'
 import { configHash } from '../changes.js'
 import { resolveConfig, type RunConfig } from '../config.js'
 import { RunCopies } from '../copies/run-copies.js'
@@ -68,6 +68,7 @@ export type JoinResult = RunResult & {
 
 /** @throws ConfigError with everything that keeps these machines from sharing that run */
 export function checkSharing(config: RunConfig, { hosts, workers, minimumHosts }: Sharing): void {
+  checkAlone(config, { workers })
   const issues: ConfigIssue[] = sharingIssues(config.slots, hosts.length, workers)
   const twice = (values: string[]) => values.find((value, i) => values.indexOf(value) < i)
   const name = twice(hosts.map((host) => host.name)) ?? twice(hosts.map(({ address }) => address))
