@@ -4,6 +4,7 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { HearthError, RendezvousServer } from '@hearth/torch'
+import { Deadlines, type DeadlineOptions } from '../deadlines.js'
 import type { InjectedFault } from '../messages.js'
 import { CrewError, type CrewEvent } from '../supervisor.js'
 import { RankProcess, type RankAnswer } from './rank-process.js'
@@ -17,6 +18,8 @@ export interface RankGroupOptions {
   env?: NodeJS.ProcessEnv
   /** A rank that keeps the others waiting for longer in one operation counts as hung. @default 120 */
   timeoutSeconds?: number
+  /** Of phases that are timed: one that is seen for the first time has none but the one above. */
+  deadlines?: DeadlineOptions
   /** Ranks that one command may cost. @default 5 */
   maxFalls?: number
   onEvent?: (event: CrewEvent) => void
@@ -31,6 +34,7 @@ export class RankGroup {
   readonly #options: RankGroupOptions
   readonly #server: RendezvousServer
   readonly #secret: string
+  readonly #deadlines: Deadlines
   #ranks: RankProcess[] = []
   #generation = 0
   #isFormed = false
@@ -41,6 +45,7 @@ export class RankGroup {
     this.#options = options
     this.#server = server
     this.#secret = secret
+    this.#deadlines = new Deadlines({ firstSeconds: Infinity, ...options.deadlines })
   }
 
   /**
@@ -65,16 +70,35 @@ export class RankGroup {
 
   /**
    * Has all ranks do something together, again and again while ranks are lost in it.
+   * @param phase names work that takes as long each time: ranks that take much longer than usual for it count as hung
    * @returns their answers, by rank
    * @throws CrewError when the same command costs too many ranks; HearthError when a rank cannot do it
    */
-  async run(command: unknown): Promise<unknown[]> {
+  async run(command: unknown, phase?: string): Promise<unknown[]> {
     this.#falls = 0
     for (;;) {
       if (!this.#isFormed) await this.#form()
-      const results = await this.#all((rank) => rank.ask((ticket) => ({ kind: 'command', ticket, command })))
-      if (results !== undefined) return results
+      const started = performance.now()
+      const answers = this.#all((rank) => rank.ask((ticket) => ({ kind: 'command', ticket, command })))
+      const watch = phase === undefined ? undefined : this.#watch(phase)
+      const results = await answers.finally(() => clearTimeout(watch))
+      if (results === undefined) continue
+      if (phase !== undefined) this.#deadlines.learn(phase, (performance.now() - started) / 1000)
+      return results
     }
+  }
+
+  /** Has those that are late give up what they wait for, so that one which stands still is known by its silence. */
+  #watch(phase: string): NodeJS.Timeout | undefined {
+    // After a fall that no hung rank explains, the machine may be busy.
+    const seconds = this.#deadlines.of(phase) * 2 ** this.#falls
+    if (!Number.isFinite(seconds)) return undefined
+    const reason = `${phase} takes longer than ${seconds.toFixed(1)} s`
+    return setTimeout(() => {
+      const late = this.#ranks.filter((rank) => rank.isBusy)
+      for (const rank of late) rank.tell({ kind: 'abort', reason })
+      void this.#endTheHung(late, reason)
+    }, seconds * 1000)
   }
 
   /** Has a rank have a fault: for drills. */
@@ -129,7 +153,10 @@ export class RankGroup {
     const answers = await Promise.all(
       this.#ranks.map(async (rank) => {
         const answer = await ask(rank)
-        if (answer.kind === 'broken') void this.#endTheHung(answer.peers, answer.message)
+        if (answer.kind === 'broken') {
+          const suspects = answer.peers.map((peer) => this.#ranks[peer]!)
+          void this.#endTheHung(suspects, answer.message)
+        }
         return answer
       }),
     )
@@ -145,10 +172,12 @@ export class RankGroup {
   }
 
   /** Ranks that others waited for in vain, and that still do not answer. */
-  async #endTheHung(peers: readonly number[], message: string): Promise<void> {
-    const suspects = peers.map((peer) => this.#ranks[peer]!)
+  async #endTheHung(suspects: readonly RankProcess[], message: string): Promise<void> {
+    // By then they may be at something else.
+    const asked = suspects.map((rank) => ({ rank, ticket: rank.ticket }))
     await sleep(GRACE_MILLISECONDS, undefined, { ref: false })
-    for (const rank of suspects) if (!rank.isLost && rank.isBusy) rank.kill(`it kept the others waiting: ${message}`)
+    for (const { rank, ticket } of asked)
+      if (!rank.isLost && rank.isBusyWith(ticket)) rank.kill(`it kept the others waiting: ${message}`)
   }
 
   #fall(reason: string): void {

@@ -8,6 +8,8 @@ export type ToRank =
   /** All ranks meet, as the next generation of their group. */
   | { kind: 'join'; ticket: number; store: RendezvousAddress; size: number; generation: number; timeoutSeconds: number }
   | { kind: 'command'; ticket: number; command: unknown }
+  /** It takes too long: whoever waits for another rank gives up. */
+  | { kind: 'abort'; reason: string }
   /** For drills and tests. */
   | { kind: 'fault'; fault: InjectedFault }
 

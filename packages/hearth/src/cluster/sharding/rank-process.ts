@@ -88,6 +88,15 @@ export class RankProcess {
     return this.#asked.size > 0
   }
 
+  /** Of what it was asked last. */
+  get ticket(): number {
+    return this.#tickets
+  }
+
+  isBusyWith(ticket: number): boolean {
+    return this.#asked.has(ticket)
+  }
+
   /** SIGKILL ends a process that stands still too. */
   kill(reason: string): void {
     this.#killedFor ??= reason

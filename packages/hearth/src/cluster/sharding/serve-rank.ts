@@ -45,6 +45,7 @@ export function serveRank<Command>(rank: number, open: (job: unknown) => Promise
     if (message.kind === 'open') open(message.job).then((opened) => ((handlers = opened), say({ kind: 'ready' })), end)
     else if (message.kind === 'join') answer(message.ticket, join(message))
     else if (message.kind === 'command') answer(message.ticket, handlers!.run(message.command as Command))
+    else if (message.kind === 'abort') group?.abort(message.reason)
     else if (message.fault.kind === 'exit') process.exit(message.fault.code)
     else if (message.fault.kind === 'block') stand(message.fault.seconds)
   })

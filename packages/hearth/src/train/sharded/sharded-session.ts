@@ -38,7 +38,7 @@ export interface ShardedSessionOptions extends RankOptions {
   dtype: DType
   report: Report
   onRanks?: (ranks: RanksUnderDrill) => void
-  patience?: Pick<RankGroupOptions, 'timeoutSeconds' | 'maxFalls'>
+  patience?: Pick<RankGroupOptions, 'timeoutSeconds' | 'deadlines' | 'maxFalls'>
   poison?: Poison | undefined
 }
 
@@ -144,7 +144,8 @@ export class ShardedSession implements Engine {
   }
 
   #order(command: RankCommand): Promise<unknown[]> {
-    return this.#ranks.run(command)
+    // How long a disk takes says nothing about a rank.
+    return this.#ranks.run(command, command.kind === 'save' ? undefined : command.kind)
   }
 
   /** Back to a checkpoint, or to the beginning: the ranks begin anew from there. */
