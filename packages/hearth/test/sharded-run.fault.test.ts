@@ -53,6 +53,26 @@ test.each(SHARDINGS)('killed ranks cost no step and no bit with sharding %s', as
   expect(lost.map((event) => 'worker' in event && event.worker)).toEqual([1, 0, 1])
 })
 
+test('ranks go on while a checkpoint is written, and no further than its state stays', async () => {
+  const ranks = { ranks: 2, sharding: 'everything', offload: 'memory' } as const
+  const tell = (signal: 'SIGSTOP' | 'SIGCONT') => (ranks: Ranks) =>
+    ranks.saver.processes.forEach(({ pid }) => process.kill(pid, signal))
+  const told: (string | number)[] = []
+  const dir = join(root, 'saving')
+  let group: Ranks
+  const report = (event: RunEvent) => {
+    if (event.kind === 'checkpoint') told.push(`saved ${event.step}`)
+    if (event.kind !== 'step') return
+    told.push(event.step.number)
+    // The first checkpoint is of step 4. That step 6 can be done must show that it is written.
+    if (event.step.number === 4) tell('SIGSTOP')(group)
+    if (event.step.number === 5) setTimeout(() => tell('SIGCONT')(group), 500)
+  }
+  await startRun(tinyConfig('saving', texts), { dir, ranks, report, rankDrill: { onRanks: (made) => (group = made) } })
+  expect(told.slice(3, 7)).toEqual([4, 5, 'saved 4', 6])
+  expect(modelHash(dir)).toBe(expected)
+})
+
 test('all ranks killed at once map their shards from disk and go on', async () => {
   const ranks = { ranks: 4, sharding: 'everything', offload: 'disk' } as const
   const all = (ranks: Ranks) => ranks.processes.forEach(({ pid }) => process.kill(pid, 'SIGKILL'))
@@ -67,7 +87,7 @@ test('a rank that stands still is noticed by what a step usually takes, named, a
     process.kill(ranks.processes[1]!.pid, 'SIGSTOP')
     stopped = Date.now()
   }
-  // Nothing but the deadline that is learned: an operation may take two minutes. Not before a checkpoint, which has none.
+  // Nothing but the deadline that is learned: an operation may take two minutes.
   expect(await disturbed('still', { ranks }, { 5: stop })).toEqual(ALL_STEPS)
   expect(modelHash(join(root, 'still'))).toBe(expected)
   const lost = readEvents(runPaths(join(root, 'still')).events).filter(({ kind }) => kind === 'worker-lost')

@@ -1,16 +1,9 @@
 // The program that copies a committed bank to a durable checkpoint while training goes on: a process of its own, so that
 // neither steps nor the supervisor wait for the disk. The bank is held for it until it answers.
 import { CheckpointError, setNumThreads, type Tensor } from '@hearth/torch'
-import {
-  prune,
-  realStorage,
-  saveCheckpoint,
-  StateFile,
-  type Json,
-  type Retention,
-  type Storage,
-} from '../checkpoint/index.js'
+import { realStorage, saveCheckpoint, StateFile, type Json, type Storage } from '../checkpoint/index.js'
 import { hashesOf, nameOf } from './bank-hashes.js'
+import { pruned } from './pruned.js'
 import { serveTasks } from '../cluster/index.js'
 
 export interface SaverJob {
@@ -87,15 +80,5 @@ async function save(
     return { saved: false, problem: error.message }
   } finally {
     Object.values(tensors).forEach((tensor) => tensor.dispose())
-  }
-}
-
-/** Old checkpoints that cannot be removed cost room, nothing else. */
-async function pruned(folder: string, retention: Retention): Promise<{ problem?: string }> {
-  try {
-    await prune(realStorage, folder, retention)
-    return {}
-  } catch (error) {
-    return { problem: `old checkpoints cannot be removed: ${(error as Error).message}` }
   }
 }

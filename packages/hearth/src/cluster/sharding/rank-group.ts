@@ -22,6 +22,8 @@ export interface RankGroupOptions {
   deadlines?: DeadlineOptions
   /** Ranks that one command may cost. @default 5 */
   maxFalls?: number
+  /** Told of every process that is started. */
+  onLaunch?: (pid: number) => void
   onEvent?: (event: CrewEvent) => void
 }
 
@@ -135,7 +137,7 @@ export class RankGroup {
   }
 
   #launch(rank: number): RankProcess {
-    const { entry, job, env, onEvent } = this.#options
+    const { entry, job, env, onLaunch, onEvent } = this.#options
     const made = new RankProcess({
       ...{ rank, entry, env, job: job(rank) },
       onLost: (reason) => {
@@ -143,6 +145,7 @@ export class RankGroup {
         if (!this.#isStopping) onEvent?.({ kind: 'lost', place: rank, pid: made.pid, reason })
       },
     })
+    onLaunch?.(made.pid)
     const started = () => ({ place: rank, pid: made.pid, seconds: (performance.now() - made.started) / 1000 })
     void made.ready.then((ready) => ready && onEvent?.({ kind: 'started', ...started() }))
     return made

@@ -4,6 +4,7 @@ import { CheckpointError } from '@hearth/torch'
 import { findLatest, realStorage, type Json } from '../../checkpoint/index.js'
 import { configHash } from '../changes.js'
 import { Judge } from '../judge.js'
+import { endLeftProcesses } from '../left-processes.js'
 import { checkVocabulary, shapeOf } from '../run-model.js'
 import { judgeOptions } from '../session.js'
 import { elementsOf, shardLayout, type ShardLayout } from './layout.js'
@@ -36,6 +37,7 @@ export async function prepareShards(options: ShardedSessionOptions, upTo?: numbe
   const known = { modelConfig, layout, hash, checkpoint }
   const judgeOf = (known: Json | undefined) => new Judge(judgeOptions(run.config), known)
   const left = findShards(run.folder)
+  if (left !== undefined) await endLeftProcesses(left.folder)
   if (left?.ranks === ranks && left.sharding === sharding && left.offload === offload) {
     const shards = readShards(left.folder, ranks, hash)
     if (shards !== undefined && shards.step >= (checkpoint?.step ?? 0))

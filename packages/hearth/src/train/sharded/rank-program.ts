@@ -1,14 +1,13 @@
-// The program of a rank: it opens its shard, or makes it from a checkpoint or the initial model, and does steps and saves
-// with the others. Made from the run's folder alone, so that a rank that replaces another needs nobody's help.
+// The program of a rank: it opens its shard, or makes it from a checkpoint or the initial model, and does steps with
+// the others. Made from the run's folder alone, so that a rank that replaces another needs nobody's help.
 import { existsSync, rmSync } from 'node:fs'
-import { CheckpointError, HearthError, setNumThreads, type DType, type ProcessGroup, type Tensor } from '@hearth/torch'
-import { loadCheckpoint, prune, realStorage, saveInParts, type Json } from '../../checkpoint/index.js'
+import { HearthError, setNumThreads, type DType, type ProcessGroup } from '@hearth/torch'
+import { loadCheckpoint, realStorage, type Json } from '../../checkpoint/index.js'
 import { serveRank, type RankHandlers } from '../../cluster/index.js'
 import type { TextBatch } from '../../data/index.js'
 import { configure } from '../../models/index.js'
 import type { RunChange } from '../changes.js'
 import type { RunConfig } from '../config.js'
-import type { SaveResult } from '../checkpoint-process.js'
 import { poisoned, type Poison } from '../drill/poison.js'
 import { nextToken } from '../objective.js'
 import { optimizerOf, scheduleOfRun } from '../optimizer.js'
@@ -35,8 +34,6 @@ export interface RankJob extends RankOptions {
   state: string
   /** The folder of the checkpoint to begin from; the initial model when there is none. */
   checkpoint: string | undefined
-  /** Folder of the checkpoints. */
-  checkpoints: string
   threads: number
   /** What the run's judge knows as it begins. */
   judge: Json
@@ -49,7 +46,6 @@ export type RankCommand =
   | { kind: 'attempt'; step: number; batch: number }
   /** Makes it part of the run; what the judge knows is committed with it. */
   | { kind: 'commit'; step: number; batch: number; judge: Json }
-  | { kind: 'save'; step: number; meta: Json; parent: string | null; keep: number; planned: number }
 
 /** What an attempt came to, the same at every rank. */
 export type RankResult = Pick<RankAttempt, 'loss' | 'learningRate' | 'gradientNorm' | 'size'>
@@ -102,7 +98,6 @@ class Rank implements RankHandlers<RankCommand> {
 
   async run(command: RankCommand): Promise<unknown> {
     const trainer = this.#trainer!
-    if (command.kind === 'save') return await this.#save(trainer, command)
     const { kind, step, batch } = command
     // It was done, and the answer was lost with a rank.
     if (kind === 'commit' && trainer.step === step + 1) return undefined
@@ -126,34 +121,6 @@ class Rank implements RankHandlers<RankCommand> {
   #drop(): void {
     this.#pending?.attempt.drop()
     this.#pending = undefined
-  }
-
-  /** Rank 0 writes what all ranks give it. A disk that refuses is an answer; the others must get to the end all the same. */
-  async #save(trainer: ShardedTrainer<TextBatch>, task: Extract<RankCommand, { kind: 'save' }>) {
-    const parts = trainer.wholeState()
-    try {
-      return this.#job.rank === 0 ? await this.#write(parts, task) : undefined
-    } finally {
-      while ((await parts.next()).done !== true);
-    }
-  }
-
-  async #write(
-    all: AsyncGenerator<Record<string, Tensor>>,
-    { step, meta, parent, keep, planned }: Extract<RankCommand, { kind: 'save' }>,
-  ): Promise<SaveResult> {
-    const { checkpoints } = this.#job
-    const started = performance.now()
-    // Without return(): who stops reading must not end what all ranks do together.
-    const parts = { [Symbol.asyncIterator]: () => ({ next: () => all.next() }) }
-    try {
-      const { path, hash } = await saveInParts(realStorage, checkpoints, { step, meta, parent, parts })
-      const seconds = (performance.now() - started) / 1000
-      return { saved: true, path, hash, seconds, ...(await pruned(checkpoints, keep, planned)) }
-    } catch (error) {
-      if (!(error instanceof CheckpointError)) throw error
-      return { saved: false, problem: error.message }
-    }
   }
 }
 
@@ -181,16 +148,6 @@ async function newShard(job: RankJob, options: ShardStateOptions, dtype: DType):
   using loaded = await loadCheckpoint(realStorage, checkpoint)
   state.fill(loaded.step, job.judge, savedState(loaded))
   return state
-}
-
-/** Old checkpoints that cannot be removed cost room, nothing else. */
-async function pruned(folder: string, keepLast: number, planned: number): Promise<{ problem?: string }> {
-  try {
-    await prune(realStorage, folder, { keepLast, planned })
-    return {}
-  } catch (error) {
-    return { problem: `old checkpoints cannot be removed: ${(error as Error).message}` }
-  }
 }
 
 serveRank(Number(process.argv[2]), (job) => Rank.open(job as RankJob))

@@ -101,6 +101,19 @@ export class ShardState {
     return this.#mapped((file) => use(this.#tensors(file, unit, this.#bank)))
   }
 
+  /**
+   * As read(), of a step that is the newest or the one before it: for who copies a state while the next step is done.
+   * @throws CheckpointError when it is neither
+   */
+  readAt<T>(step: number, unit: Unit, use: (tensors: ShardTensors) => T): T {
+    const bank = bankOf(this.committed!, step)
+    if (bank === undefined)
+      throw new CheckpointError(
+        `the shard of rank ${this.shard} has left step ${step} behind: it is at ${this.committed!.step}`,
+      )
+    return this.#mapped((file) => use(this.#tensors(file, unit, bank)))
+  }
+
   /** A unit's tensors in the committed bank, over the file's own memory: the caller disposes of them. */
   view(unit: Unit): ShardTensors {
     return this.#tensors(this.#file, unit, this.#bank)
@@ -214,4 +227,10 @@ export function committedWith({ step, meta }: Committed, wanted: number): { own:
   const { own, previous } = meta as unknown as Meta
   if (step === wanted) return { own }
   return previous?.step === wanted ? { own: previous.own } : undefined
+}
+
+function bankOf({ step, bank, meta }: Committed, wanted: number): number | undefined {
+  const { previous } = meta as unknown as Meta
+  if (step === wanted) return bank
+  return previous?.step === wanted ? previous.bank : undefined
 }

@@ -1,5 +1,6 @@
 // A run carried by ranks: processes with separate memory, each with its shard of the state, that do every step together.
-// This one starts them, replaces those that are lost, and logs; it computes nothing but measurements and samples.
+// This one starts them, replaces those that are lost, and logs; it computes nothing but measurements and samples. A process
+// of its own writes checkpoints while the ranks go on.
 // Not here: the flow of a run (run.ts), what a rank does (rank-program.ts), what happens when one is lost (hearth/cluster).
 import { createRequire } from 'node:module'
 import { availableParallelism } from 'node:os'
@@ -10,19 +11,21 @@ import { saveModel } from '../../formats/index.js'
 import type { LanguageModel } from '../../models/index.js'
 import { changesOf } from '../changes.js'
 import type { RunConfig } from '../config.js'
-import type { SaveResult } from '../checkpoint-process.js'
 import type { Engine } from '../engine.js'
 import type { Poison } from '../drill/poison.js'
-import { EventLog, Goodput, refusalOf, troubleOf } from '../event-log.js'
+import { EventLog, Goodput, refusalOf, saverLost, troubleOf } from '../event-log.js'
 import { checkBeginning, finishRewind } from '../go-back.js'
 import { heldOutLoss, type HeldOutLoss } from '../held-out.js'
 import { judgedSteps, type Attempt, type JudgedSteps, type RewindVerdict } from '../judged-steps.js'
 import type { Report } from '../run-events.js'
 import type { Run } from '../run-folder.js'
+import { noteProcess } from '../left-processes.js'
+import { Saver } from '../saver.js'
 import { metaOf } from '../session.js'
 import { removeStateFolder } from '../state-folder.js'
 import type { TextData } from '../text-data.js'
 import type { Step } from '../trainer.js'
+import type { ShardSaverJob, ShardSaveTask } from './checkpoint-process.js'
 import { prepareShards, type PreparedShards } from './prepared-shards.js'
 import type { RankCommand, RankJob, RankResult } from './rank-program.js'
 import { shardFile, type RankOptions } from './shard-folder.js'
@@ -30,7 +33,10 @@ import { modelOfShards } from './sharded-model.js'
 import { ShardState } from './shard-state.js'
 
 /** What is done to ranks by drills and tests. */
-export type RanksUnderDrill = Pick<RankGroup, 'processes' | 'inject'>
+export interface RanksUnderDrill extends Pick<RankGroup, 'processes' | 'inject'> {
+  /** Writes checkpoints. */
+  saver: Pick<Saver, 'processes'>
+}
 
 export interface ShardedSessionOptions extends RankOptions {
   run: Run<RunConfig>
@@ -51,6 +57,9 @@ export class ShardedSession implements Engine {
   readonly #log: EventLog
   readonly #goodput = new Goodput()
   #ranks!: RankGroup
+  #saver!: Saver<ShardSaveTask, ShardSaverJob>
+  /** The copy that is under way. */
+  #copy: { step: number; done: Promise<CheckpointError | undefined> } | undefined
   #step: number
   #savedStep: number
   #parent: string | null
@@ -81,16 +90,38 @@ export class ShardedSession implements Engine {
   }
 
   async #start(): Promise<void> {
-    const { ranks, patience, onRanks } = this.#options
+    const { ranks: size, patience, onRanks } = this.#options
     this.#ranks = await RankGroup.start({
-      size: ranks,
+      size,
       entry: join(programs, 'rank-program.js'),
       job: (rank) => this.#job(rank),
-      env: { OMP_NUM_THREADS: String(threadsOf(ranks)), OPENBLAS_NUM_THREADS: '1' },
+      env: { OMP_NUM_THREADS: String(threadsOf(size)), OPENBLAS_NUM_THREADS: '1' },
       ...patience,
+      onLaunch: this.#noteProcess,
       onEvent: (event) => this.#notice(event),
     })
-    onRanks?.(this.#ranks)
+    this.#saver = new Saver({
+      program: join('sharded', 'checkpoint-process.js'),
+      job: this.#saverJob(),
+      onLaunch: this.#noteProcess,
+      onLost: (event) => this.#log.write(saverLost(event)),
+    })
+    const [ranks, saver] = [this.#ranks, this.#saver]
+    onRanks?.({
+      saver,
+      get processes() {
+        return ranks.processes
+      },
+      inject: (rank, fault) => ranks.inject(rank, fault),
+    })
+  }
+
+  readonly #noteProcess = (pid: number) => noteProcess(this.#prepared.folder, pid)
+
+  #saverJob(): ShardSaverJob {
+    const { ranks, sharding, offload, run } = this.#options
+    const { modelConfig: model, folder: state, hash } = this.#prepared
+    return { ranks, sharding, offload, model, state, hash, checkpoints: run.paths.checkpoints }
   }
 
   get step(): number {
@@ -136,6 +167,8 @@ export class ShardedSession implements Engine {
   async #attempt(step: number, batch: number): Promise<Attempt> {
     const [result] = (await this.#order({ kind: 'attempt', step, batch })) as RankResult[]
     const commit = async () => {
+      // The next step leaves the one that is copied in its bank; the step after that would write there.
+      if (this.#copy && this.#copy.step !== step) await this.#copy.done
       await this.#order({ kind: 'commit', step, batch, judge: this.#prepared.judge.state })
       this.#step++
     }
@@ -144,14 +177,14 @@ export class ShardedSession implements Engine {
   }
 
   #order(command: RankCommand): Promise<unknown[]> {
-    // How long a disk takes says nothing about a rank.
-    return this.#ranks.run(command, command.kind === 'save' ? undefined : command.kind)
+    return this.#ranks.run(command, command.kind)
   }
 
   /** Back to a checkpoint, or to the beginning: the ranks begin anew from there. */
   async #rewind(verdict: RewindVerdict): Promise<void> {
     const { run, report } = this.#options
-    await this.#ranks.stop()
+    await this.#copy?.done
+    await Promise.all([this.#ranks.stop(), this.#saver.stop()])
     removeStateFolder(run.folder)
     const { judge } = this.#prepared
     const prepared = await prepareShards(this.#options, verdict.to)
@@ -164,29 +197,32 @@ export class ShardedSession implements Engine {
     await this.#start()
     await finishRewind(verdict, this.step, {
       checkpoints: run.paths.checkpoints,
-      save: () => this.save(),
+      save: () => this.save({ wait: true }),
       note: (event) => this.#log.write(event),
       report,
     })
   }
 
-  /** Training waits: the ranks themselves write it. */
-  async save(): Promise<CheckpointError | undefined> {
-    const { run, report } = this.#options
-    const step = this.#step
+  async save({ wait }: { wait: boolean }): Promise<CheckpointError | undefined> {
+    const { step } = this
+    if (this.#copy?.step === step) return wait ? await this.#copy.done : undefined
     if (step === this.#savedStep) return undefined
+    // One copy at a time.
+    await this.#copy?.done
+    const done = this.#write(step).finally(() => (this.#copy = undefined))
+    this.#copy = { step, done }
+    if (wait) return await done
+    const { report } = this.#options
+    void done.then((refused) => refused && report({ kind: 'warning', message: refused.message }))
+    return undefined
+  }
+
+  async #write(step: number): Promise<CheckpointError | undefined> {
+    const { run, report } = this.#options
     report({ kind: 'phase', phase: 'checkpoint' })
     const { keepCheckpoints: keep, every } = run.config
     const meta = metaOf(run.config, this.#prepared.judge)
-    const [answer] = await this.#order({
-      kind: 'save',
-      step,
-      meta,
-      parent: this.#parent,
-      keep,
-      planned: every.checkpoint,
-    })
-    const result = answer as SaveResult
+    const result = await this.#saver.save({ step, meta, parent: this.#parent, keep, planned: every.checkpoint })
     if (!result.saved) return new CheckpointError(result.problem)
     if (result.problem !== undefined) report({ kind: 'warning', message: result.problem })
     this.#savedStep = step
@@ -216,7 +252,8 @@ export class ShardedSession implements Engine {
   }
 
   async close(): Promise<void> {
-    await this.#ranks.stop()
+    await this.#copy?.done.catch(() => undefined)
+    await Promise.all([this.#ranks.stop(), this.#saver.stop()])
     const goodput = this.#goodput.value
     if (goodput.steps > 0) this.#log.write({ kind: 'goodput', step: this.step, ...goodput })
     this.#log.close()
@@ -234,7 +271,6 @@ export class ShardedSession implements Engine {
       model: modelConfig,
       state: shardFile(folder, rank),
       checkpoint: checkpoint?.path,
-      checkpoints: run.paths.checkpoints,
       threads: threadsOf(ranks),
       judge: judge.state,
       poison,
