@@ -1,12 +1,13 @@
-// The program of a guardian: it does nothing while the run's supervisor lives, and when that ends without a word it
-// starts another, which goes on from the state file. It loads no libraries, so that nothing but a kill can end it.
+// The program of a guardian: it does nothing while the process that carries the run lives, and when that ends without a
+// word it starts another, which goes on from the state file, or from the last checkpoint of a run in one process. It loads
+// no libraries, so that nothing but a kill can end it.
 import { spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { RESTARTS, type ToGuardian } from './guardian.js'
 
-/** Supervisors in a row that came no further. */
+/** Processes in a row that came no further. */
 const MAX_WITHOUT_PROGRESS = 3
 
 const main = fileURLToPath(new URL('./main.js', import.meta.url))
@@ -37,7 +38,7 @@ function isUnderWay(dir: string): boolean {
 function replaceSupervisor({ dir, args, pid, restarts }: NonNullable<typeof charge>): void {
   const without = progress ? 1 : restarts + 1
   if (without > MAX_WITHOUT_PROGRESS) {
-    const times = `${MAX_WITHOUT_PROGRESS} supervisors in a row ended without a step`
+    const times = `${MAX_WITHOUT_PROGRESS} processes in a row were lost before they had come any further`
     console.error(`error: the run ${dir} is given up: ${times}\n  remedy: see why: hearth resume ${dir}`)
     return
   }
@@ -45,7 +46,7 @@ function replaceSupervisor({ dir, args, pid, restarts }: NonNullable<typeof char
   const next = spawn(process.execPath, [main, 'resume', dir, ...args], { detached: true, stdio: 'inherit', env })
   next.unref()
   console.error(
-    `the supervisor (process ${pid}) was lost; the run goes on by itself in process ${next.pid}\n` +
+    `process ${pid}, which carried the run, was lost; the run goes on by itself in process ${next.pid}\n` +
       `  see it: hearth runs show ${dir}; stop it: kill ${next.pid}`,
   )
 }

@@ -1,19 +1,19 @@
-// The supervisor's side of its guardian: a small process that starts another supervisor should this one be killed. If the
-// guardian is killed, the supervisor starts another guardian: only both at once end a run. Not here: what the guardian
-// does (guardian-process.ts).
+// The side of a guardian's charge, the process that carries a run (alone, or as supervisor of others): the guardian is a
+// small process that starts another should this one be killed. If the guardian is killed, its charge starts another
+// guardian: only both at once end a run. Not here: what the guardian does (guardian-process.ts).
 import { fork, type ChildProcess } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 
-/** From a supervisor. */
+/** From the process that it guards. */
 export type ToGuardian =
-  /** @param args of `hearth resume`, besides the folder; `restarts` without a step before this supervisor. */
+  /** @param args of `hearth resume`, besides the folder; `restarts` without progress before this process. */
   | { kind: 'guard'; dir: string; args: readonly string[]; pid: number; restarts: number }
-  /** A step was done. */
+  /** The run has come further than whoever takes over would begin from. */
   | { kind: 'progress' }
   /** The run ends as it should. */
   | { kind: 'done' }
 
-/** Set for a supervisor that takes another's place. */
+/** Set for a process that takes another's place. */
 export const RESTARTS = 'HEARTH_SUPERVISOR_RESTARTS'
 
 const program = fileURLToPath(new URL('./guardian-process.js', import.meta.url))
@@ -34,7 +34,7 @@ export class Guardian {
     this.#process = this.#start()
   }
 
-  /** A step was done: whoever takes over begins to count anew. */
+  /** The run came further: whoever takes over begins to count anew. */
   progress(): void {
     if (!this.#progress) this.#send({ kind: 'progress' })
     this.#progress = true

@@ -24,11 +24,13 @@ const sampler: Sampler = async (model, tokenizer, prompt, signal) => {
 export interface Guarded {
   dir: string
   workers: WorkersAsked
+  /** Whether ranks share it: what they left says how many. */
+  ranks?: boolean
 }
 
 /**
  * Runs to the end or to the first signal; sets the exit code of a run that was stopped.
- * @param guarded a run in this process alone ends with it: nothing but its checkpoints would be left to go on from
+ * @param guarded not given for what is no run of this machine alone, or more than one
  */
 export async function watchRun(
   terminal: Terminal,
@@ -38,9 +40,11 @@ export async function watchRun(
   const progress = new Progress(terminal)
   let guardian: Guardian | undefined
   const guard = () => {
-    if (guarded?.workers.workers !== undefined)
-      guardian ??= new Guardian(resolve(guarded.dir), argumentsOf(guarded.workers))
+    if (guarded !== undefined) guardian ??= new Guardian(resolve(guarded.dir), argumentsOf(guarded.workers))
   }
+  // What is in this process alone counts when it is saved: otherwise the same step could end one process after the other.
+  const isShared = guarded?.workers.workers !== undefined || guarded?.ranks === true
+  const progressKind = isShared ? 'step' : 'checkpoint'
   let saved: number | undefined
   const interrupt = onInterrupt((text) => progress.note(text), {
     stopping: 'Stopping: the step at hand is finished and saved first.',
@@ -55,7 +59,7 @@ export async function watchRun(
       report: (event) => {
         if (event.kind === 'checkpoint' || event.kind === 'restored') saved = event.step
         if (event.kind === 'phase' && event.phase === 'training' && !interrupt.signal.aborted) guard()
-        if (event.kind === 'step') guardian?.progress()
+        if (event.kind === progressKind) guardian?.progress()
         progress.report(event)
       },
     })

@@ -1,4 +1,5 @@
-// Runs with --workers through the real command: what is lost when the supervisor itself is killed, and mistakes.
+// Runs through the real command: what is lost when the supervisor of workers or ranks, or the one process that trains, is
+// killed; and mistakes.
 import { createHash } from 'node:crypto'
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -70,13 +71,36 @@ test.skipIf(!existsSync('/proc/self/stat'))(
     // Its streams are open for as long as somebody goes on with the run.
     const { signal, stdout, stderr } = await killed.finished
     expect(signal).toBe('SIGKILL')
-    expect(stderr).toMatch(/the supervisor \(process \d+\) was lost; the run goes on by itself in process \d+/)
+    expect(stderr).toMatch(/process \d+, which carried the run, was lost; the run goes on by itself in process \d+/)
     expect(stdout).toMatch(/Done: 300 steps/)
     const [second, third] = resumptionsOf('killed')
     expect(second).toMatchObject({ from: 'state file' })
     expect(second!.step).toBeGreaterThanOrEqual(39)
     expect(third).toBeUndefined()
     await undisturbed()
+    expect(weightsOf('killed')).toBe(weightsOf('calm'))
+  },
+  SLOW,
+)
+
+test.skipIf(!existsSync('/proc/self/stat')).each([
+  ['in one process', [], 'every.checkpoint=20', 20],
+  ['of ranks', ['--ranks', '2'], 'every.checkpoint=1000', 25],
+] as const)(
+  'a run %s that is killed is taken up by its guardian, to the same bits',
+  async (_, options, checkpoint, atLeast) => {
+    const small = ['batch=4', 'slots=2', 'steps=80', 'every.evaluate=1000', 'every.log=1', checkpoint]
+    const metrics = join(cwd, 'runs/killed/metrics.jsonl')
+    const killed = startHearth([...tinyRun('killed', ...small), ...options], { cwd })
+    await hasLines(metrics, 30)
+    killed.child.kill('SIGKILL')
+    const { stdout, stderr } = await killed.finished
+    expect(stderr).toMatch(/process \d+, which carried the run, was lost; the run goes on by itself in process \d+/)
+    expect(stdout).toMatch(/Done: 80 steps/)
+    expect(
+      Number(/Going on after step (\d+)/.exec(stderr)?.[1] ?? resumptionsOf('killed')[0]?.step),
+    ).toBeGreaterThanOrEqual(atLeast)
+    expect((await hearth(tinyRun('calm', ...small), { cwd })).code).toBe(0)
     expect(weightsOf('killed')).toBe(weightsOf('calm'))
   },
   SLOW,

@@ -2,6 +2,7 @@
 import { basename, join, resolve } from 'node:path'
 import { defineCommand } from '../command.js'
 import { RUNS_FOLDER } from '../locate.js'
+import type { RunHooks } from '../run-session.js'
 
 const RECIPES = ['lora', 'qlora', 'dora', 'freeze', 'full', 'dpo', 'orpo', 'kto'] as const
 
@@ -86,7 +87,8 @@ export const adapt = defineCommand({
     const { printResult, watchRun, workersOf } = await import('../run-session.js')
     const workers = { workers: options.workers, minWorkers: undefined, replaceSlow: false }
     const dir = join(options.runs, chosen.name)
-    const result = await watchRun(terminal, (hooks) => startRun(chosen, { dir, ...hooks, ...workersOf(workers) }))
+    const start = (hooks: RunHooks) => startRun(chosen, { dir, ...hooks, ...workersOf(workers) })
+    const result = await watchRun(terminal, start, { dir, workers })
     if (options.json) terminal.json(result)
     else printResult(terminal, result)
   },

@@ -83,7 +83,8 @@ export const resume = defineCommand({
         return await runOnHosts(dir, 'resume', { ...options, hosts: options.hosts }, hooks)
       return await resumeRun(dir, { ...hooks, change, ...workersOf(options), ...ranks })
     }
-    const result = await watchRun(terminal, goOn, options.hosts === undefined ? { dir, workers: options } : undefined)
+    const guarded = { dir, workers: options, ranks: options.ranks !== undefined }
+    const result = await watchRun(terminal, goOn, options.hosts === undefined ? guarded : undefined)
     if (options.json) terminal.json(result)
     else printResult(terminal, result)
   },

@@ -63,7 +63,8 @@ export const train = defineCommand({
       if (hosts === undefined) return await startRun(config, { dir, ...hooks, ...workersOf(options), ...ranks })
       return await runOnHosts(dir, { config }, { ...options, hosts }, hooks)
     }
-    const result = await watchRun(terminal, start, options.hosts === undefined ? { dir, workers: options } : undefined)
+    const guarded = { dir, workers: options, ranks: options.ranks !== undefined }
+    const result = await watchRun(terminal, start, hosts === undefined ? guarded : undefined)
     if (options.json) terminal.json(result)
     else printResult(terminal, result)
   },
