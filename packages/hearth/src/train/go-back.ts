@@ -21,7 +21,10 @@ export interface GoBack {
  * For a run that finds no checkpoint up to step `to`: at its beginning it may do all its steps again.
  * @throws TrainingError where the checkpoints that it would need were pruned long ago
  */
-export function checkBeginning({ to, reason }: RewindVerdict, { every, keepCheckpoints }: RunConfig): void {
+export function checkBeginning(
+  { to, reason }: Pick<RewindVerdict, 'to' | 'reason'>,
+  { every, keepCheckpoints }: RunConfig,
+): void {
   if (to <= every.checkpoint * keepCheckpoints) return
   throw new TrainingError(
     `training cannot go on: ${reason}; and no checkpoint up to step ${to} is there to go back to`,

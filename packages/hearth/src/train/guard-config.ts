@@ -24,7 +24,7 @@ export const guard = z.strictObject({
     .int()
     .min(0)
     .default(100)
-    .describe('steps between states of workers that are hashed twice, against memory that flips bits; 0 for never'),
+    .describe('steps between states that are hashed twice, against memory that flips bits; 0 for never'),
   calmSteps: positiveInteger
     .default(100)
     .describe('steps after trouble that count as progress; trouble sooner after going back blames the checkpoint'),

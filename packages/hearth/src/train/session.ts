@@ -21,11 +21,12 @@ import { EventLog, refusalOf, type RunTrouble } from './event-log.js'
 import { checkBeginning, finishRewind } from './go-back.js'
 import type { HeldOutLoss } from './held-out.js'
 import { Judge, type JudgeOptions } from './judge.js'
-import { judgedSteps, type JudgedSteps, type RewindVerdict } from './judged-steps.js'
+import { judgedSteps, type Attempt, type JudgedSteps, type RewindVerdict } from './judged-steps.js'
 import { optimizerOf, scheduleOfRun } from './optimizer.js'
 import type { Report } from './run-events.js'
 import type { Run } from './run-folder.js'
 import { initialModel } from './run-model.js'
+import { StateChanged, StateHashes } from './state-hashes.js'
 import type { TextData } from './text-data.js'
 import { trainedPart, type TrainedPart } from './trained-part.js'
 import { Trainer, type Step } from './trainer.js'
@@ -49,6 +50,7 @@ export class Session implements Engine {
   readonly schedule: Schedule
   readonly #dtype: DType
   #judge: Judge
+  readonly #hashes: StateHashes
   #events: EventLog | undefined
   readonly #run: Run<RunConfig>
   readonly #data: TextData
@@ -62,6 +64,9 @@ export class Session implements Engine {
     this.#run = run
     this.#dtype = dtype
     this.#judge = new Judge(judgeOptions(config))
+    const { guard, every, device } = config
+    // What lies in a GPU's memory would have to be copied from there.
+    this.#hashes = new StateHashes({ every: device === 'cpu' ? guard.hashEvery : 0, checkpointEvery: every.checkpoint })
     this.#data = data
     this.#report = report
     this.part = trainedPart(config, placeModel(initialModel(config, data.tokenizer, dtype), config.device))
@@ -104,21 +109,59 @@ export class Session implements Engine {
     return this.#judge
   }
 
-  steps(last: number): AsyncGenerator<Step, void, void> {
+  async *steps(last: number): AsyncGenerator<Step, void, void> {
+    while (this.step < last)
+      try {
+        yield* judgedSteps(this.#judged(), last)
+        await this.#checkState()
+      } catch (error) {
+        if (!(error instanceof StateChanged)) throw error
+        await this.#heal(error.tensors)
+      }
+  }
+
+  #judged(): JudgedSteps {
     const stepOf = () => this.step
-    const run: JudgedSteps = {
+    return {
       judge: this.#judge,
       get step() {
         return stepOf()
       },
-      prepare: () => undefined,
-      attempt: (step, batch) => this.trainer.attempt(step, batch),
+      // An update inside the backward pass changes the weights before there is an attempt.
+      prepare: () => (this.#run.config.updateInBackward ? this.#checkState() : undefined),
+      attempt: (step, batch) => this.#attempt(step, batch),
       onRefusal: (refusal) => refusal.verdict.kind !== 'rewind' && this.#note(refusalOf(refusal)),
       // In memory, as the step itself.
       keepJudgement: () => undefined,
       rewind: (verdict) => this.#rewind(verdict),
     }
-    return judgedSteps(run, last)
+  }
+
+  /** What it was computed from is looked at before it is judged. */
+  async #attempt(step: number, batch: number): Promise<Attempt> {
+    const attempt = await this.trainer.attempt(step, batch)
+    const changed = this.#run.config.updateInBackward ? [] : this.#hashes.check(this.trainer.state)
+    if (changed.length > 0) {
+      attempt.drop()
+      throw new StateChanged(changed)
+    }
+    const commit = async () => {
+      await attempt.commit()
+      this.#hashes.record(this.trainer.state)
+    }
+    return { ...attempt, commit }
+  }
+
+  /** Goes back to a checkpoint where memory has changed what the last step wrote. */
+  async #checkState(): Promise<void> {
+    const changed = this.#hashes.check(this.trainer.state)
+    if (changed.length > 0) await this.#heal(changed)
+  }
+
+  async #heal(tensors: string[]): Promise<void> {
+    const { step } = this
+    await this.#goBack({ to: step, reason: `memory has changed ${tensors.join(', ')}` })
+    this.#note({ kind: 'corrupt', step, tensors, healedBy: 'a checkpoint' })
   }
 
   /** Goes on from the newest checkpoint that is whole; from the beginning when there is none. */
@@ -163,6 +206,17 @@ export class Session implements Engine {
 
   /** Back to a checkpoint, or to the beginning; what is saved at once has the batches that are left out from there. */
   async #rewind(verdict: RewindVerdict): Promise<void> {
+    await this.#goBack(verdict)
+    this.#savedStep = -1
+    await finishRewind(verdict, this.step, {
+      checkpoints: this.#run.paths.checkpoints,
+      save: () => this.save(),
+      note: (event) => this.#note(event),
+      report: this.#report,
+    })
+  }
+
+  async #goBack(verdict: Pick<RewindVerdict, 'to' | 'reason'>): Promise<void> {
     const found = await this.load(verdict.to)
     if (found === undefined) {
       checkBeginning(verdict, this.#run.config)
@@ -171,15 +225,9 @@ export class Session implements Engine {
       this.trainer.restore({ step: 0, tensors })
       Object.values(tensors).forEach((tensor) => tensor.dispose())
       this.#parent = null
+      this.#savedStep = -1
     }
     this.#judge.restored((found?.meta as { judge?: Json } | undefined)?.judge)
-    this.#savedStep = -1
-    await finishRewind(verdict, this.step, {
-      checkpoints: this.#run.paths.checkpoints,
-      save: () => this.save(),
-      note: (event) => this.#note(event),
-      report: this.#report,
-    })
   }
 
   #note(event: RunTrouble): void {
@@ -192,6 +240,8 @@ export class Session implements Engine {
 
   /** Writes a durable checkpoint of the step just done, unless there is one; gives the error of a disk that refuses. */
   async save(): Promise<CheckpointError | undefined> {
+    // Between steps: what it goes back to is saved already.
+    await this.#checkState()
     const { step, tensors } = this.trainer.state
     if (step === this.#savedStep) return undefined
     const { checkpoints } = this.#run.paths
