@@ -47,3 +47,15 @@ export {
   type Preset,
 } from './registry.js'
 export { countWeights, initialise, type Init, type InitialiseOptions, type WeightSource } from './weight-source.js'
+// The networks of image models.
+export { PartBuilder, type ImagePart } from './image-part.js'
+export { loadPart, type LoadPartOptions } from './load-part.js'
+export { clipText, type ClipText } from './clip_text/model.js'
+export type { ClipTextConfig } from './clip_text/config.js'
+export type { ClipTextWeights } from './clip_text/weights.js'
+export { unet, type UnetInputs } from './unet/model.js'
+export type { UnetConfig } from './unet/config.js'
+export type { UnetWeights } from './unet/weights.js'
+export { vae, type Latents } from './vae/model.js'
+export type { VaeConfig } from './vae/config.js'
+export type { VaeWeights } from './vae/weights.js'

@@ -10,6 +10,14 @@ function silu(x: Tensor): Tensor {
   return scope(() => x.to('float32').silu().to('bfloat16'))
 }
 
+/** In float32 and rounded once, as the kernels do. */
+function quickGelu(x: Tensor): Tensor {
+  return scope(() => {
+    const wide = x.dtype === 'bfloat16' ? x.to('float32') : x
+    return wide.mul(1.702).sigmoid().mul(wide).to(x.dtype)
+  })
+}
+
 const FUNCTIONS = {
   /** x Φ(x), by the error function. */
   gelu,
@@ -21,6 +29,8 @@ const FUNCTIONS = {
   silu,
   swish: silu,
   relu: (x: Tensor) => x.relu(),
+  /** x sigmoid(1.702 x): OpenAI's CLIP. */
+  quick_gelu: quickGelu,
 }
 
 export type Activation = keyof typeof FUNCTIONS
