@@ -21,6 +21,20 @@ export class CommandError extends Error {
   }
 }
 
+/**
+ * Runs every check, so that nobody mends one mistake to be told the next.
+ * @throws CommandError with all refusals; anything else as it is
+ */
+export async function allOrRefusals(checks: readonly (() => unknown)[]): Promise<void> {
+  const results = await Promise.allSettled(checks.map((check) => Promise.resolve().then(check)))
+  const reasons = results.flatMap((result) => (result.status === 'rejected' ? [result.reason as unknown] : []))
+  const refusals = reasons.filter(isRefusal)
+  if (refusals.length < reasons.length) throw reasons.find((reason) => !isRefusal(reason))
+  const messages = [...new Set(refusals.map(inWords))]
+  if (messages.length > 1) throw new CommandError(messages.join('\n'))
+  if (refusals.length > 0) throw refusals[0]!
+}
+
 /** Exit codes, as docs/cli lists them. */
 export const exitCodes = { refused: 1, usage: 2, internal: 70, requeue: 75, interrupted: 130, terminated: 143 } as const
 

@@ -1,5 +1,5 @@
 // `hearth adapt`: from a model and rows to an adapter, or to changed weights, as a run.
-import { basename, join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { defineCommand } from '../command.js'
 import { RUNS_FOLDER } from '../locate.js'
 import type { RunHooks } from '../run-session.js'
@@ -62,16 +62,8 @@ export const adapt = defineCommand({
     },
   ],
   async run({ arguments: { model: word, data }, options, terminal }) {
-    const { modelFolder } = await import('../model-source.js')
-    const { adaptation, withSteps } = await import('../adaptation.js')
-    const { applySettings } = await import('../settings.js')
-    const { readRunRows, resolveConfig, startRun } = await import('hearth/train')
-    const folder = resolve(await modelFolder(word))
-    const name = options.name ?? `${basename(resolve(word))}-${options.recipe}`
-    const slots = options.workers === undefined ? [] : [`slots=${options.workers}`]
-    const given = adaptation({ ...options, folder, data, name })
-    const config = resolveConfig(applySettings(given, [...slots, ...options.set], 'adapt'), `recipe ${options.recipe}`)
-    const prepared = await readRunRows(config)
+    const { openAdaptation, withSteps } = await import('../adaptation.js')
+    const { config, ...prepared } = await openAdaptation(word, { ...options, data })
     if (options.preview) {
       const { printPreview } = await import('../row-preview.js')
       printPreview(terminal, config, prepared, options.json)
@@ -84,6 +76,7 @@ export const adapt = defineCommand({
       terminal.json(chosen)
       return
     }
+    const { startRun } = await import('hearth/train')
     const { printResult, watchRun, workersOf } = await import('../run-session.js')
     const workers = { workers: options.workers, minWorkers: undefined, replaceSlow: false }
     const dir = join(options.runs, chosen.name)

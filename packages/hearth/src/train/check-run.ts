@@ -19,9 +19,13 @@ import { checkTextSources } from './text-data.js'
 export type Crew = Pick<RunOptions, 'workers' | 'minWorkers' | 'replaceSlow' | 'ranks'>
 
 /** Every mistake that can be seen before work starts, together. */
-export function findMistakes(config: RunConfig, crew: Crew): Promise<void> {
-  return allOrMistakes([
-    () => checkTextSources(config),
+export async function findMistakes(config: RunConfig, crew: Crew): Promise<void> {
+  await allOrMistakes([() => checkTextSources(config), ...checksBesideText(config, crew)])
+}
+
+/** What findMistakes() looks at besides the text. */
+export function checksBesideText(config: RunConfig, crew: Crew): (() => unknown)[] {
+  return [
     () => checkModel(config),
     () => checkAdaptation(config),
     () => checkDevice(config),
@@ -29,7 +33,7 @@ export function findMistakes(config: RunConfig, crew: Crew): Promise<void> {
     () => scheduleOf(config),
     () => checkCrew(config, crew),
     () => checkPlaces(config),
-  ])
+  ]
 }
 
 /** @throws ConfigError when what is to be trained is not in the model */

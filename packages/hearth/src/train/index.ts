@@ -1,5 +1,6 @@
 // hearth/train: the trainer, what it minimises, and runs as folders.
 export type { RunChange } from './changes.js'
+export { checksBesideText } from './check-run.js'
 export { restoreRun } from './copies/restore-run.js'
 export {
   configFields,

@@ -4,7 +4,8 @@ import { join } from 'node:path'
 import { ConfigError } from '@hearth/torch'
 import {
   ChatTemplate,
-  prepareRows,
+  prepareReadRows,
+  readRows,
   readRowSets,
   RowBatches,
   Tokenizer,
@@ -14,6 +15,7 @@ import {
 } from '../data/index.js'
 import type { AdaptConfig } from './adapt-config.js'
 import type { RunConfig } from './config.js'
+import { allOrMistakes } from './mistakes.js'
 import type { PrepareTextOptions, TextData } from './text-data.js'
 
 const KINDS: Record<AdaptConfig['objective'], RowKind> = {
@@ -26,9 +28,9 @@ const KINDS: Record<AdaptConfig['objective'], RowKind> = {
 /** Tokens in one forward pass of a measurement. */
 const HELD_OUT_TOKENS = 4096
 
-/** The tokenizer of the model that is adapted, with the template that its rows are written in. */
-async function openTokenizer({ tokenizer, model, adapt }: RunConfig, own: string): Promise<Tokenizer> {
-  if (existsSync(join(own, 'tokenizer.json'))) return Tokenizer.load(own)
+/** The tokenizer of the model that is adapted, with the template that its rows are written in; the run's own where it has one. */
+async function openTokenizer({ tokenizer, model, adapt }: RunConfig, own?: string): Promise<Tokenizer> {
+  if (own !== undefined && existsSync(join(own, 'tokenizer.json'))) return Tokenizer.load(own)
   const opened = await Tokenizer.load(tokenizer.path ?? model.folder!)
   if (opened.endOfText === undefined)
     throw new ConfigError('tokenizer', [{ path: 'tokenizer.path', message: 'names no token for the end of a text' }])
@@ -42,9 +44,11 @@ async function openTokenizer({ tokenizer, model, adapt }: RunConfig, own: string
 export async function readRunRows(config: RunConfig): Promise<{ tokenizer: Tokenizer; rows: PreparedRows }> {
   const { adapt, data, sequenceLength } = config
   const { objective, template, roles, lastTurnOnly, endOfTurn, trainOnPrompt } = adapt!
-  const tokenizer = await openTokenizer(config, '')
-  const rows = await prepareRows({
-    sources: data.sources.map(({ path }) => path),
+  const [tokenizer, read] = await allOrMistakes([
+    () => openTokenizer(config),
+    () => readRows(data.sources.map(({ path }) => path)),
+  ] as const)
+  const rows = prepareReadRows(read, {
     tokenizer,
     template: ChatTemplate.choose(template, tokenizer),
     ...{ roles, lastTurnOnly, endOfTurn, trainOnPrompt, sequenceLength },

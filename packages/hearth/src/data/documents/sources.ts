@@ -50,7 +50,15 @@ const MOST_LISTED = 20
  * @throws DataError naming every source that is missing, empty or of a kind that cannot be read
  */
 export async function findSources(sources: string | readonly string[]): Promise<SourceFile[]> {
-  const list = typeof sources === 'string' ? [sources] : sources
+  const { files, problems } = await lookForSources(typeof sources === 'string' ? [sources] : sources)
+  throwProblems(problems)
+  return files
+}
+
+/** The same with what is wrong beside what is there, for those who have more to say. */
+export async function lookForSources(
+  list: readonly string[],
+): Promise<{ files: SourceFile[]; problems: SourceProblem[] }> {
   if (list.length === 0) {
     throw new DataError('no data given', { remedy: 'name at least one file, folder or glob' })
   }
@@ -62,8 +70,7 @@ export async function findSources(sources: string | readonly string[]): Promise<
       if (!found.has(real)) found.set(real, file)
     }
   }
-  throwProblems(problems)
-  return [...found.values()]
+  return { files: [...found.values()], problems }
 }
 
 /** @throws DataError with every problem, when there are any */

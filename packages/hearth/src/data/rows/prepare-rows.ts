@@ -1,15 +1,17 @@
 // From files of rows to tokens for a run, with everything that would make a training useless found before it starts: rows
 // without a trained token, an end of text that is never trained, rows cut so short that nothing is left.
 import { ConfigError, DataError, HearthError } from '@hearth/torch'
+import type { ChatTemplate } from '../chat-template.js'
 import { isHeldOut } from '../shards/held-out-documents.js'
+import { TEMPLATE_NAMES, unknownNames } from '../template-names.js'
 import type { Tokenizer } from '../tokenizer/tokenizer.js'
-import { readRows } from './read-rows.js'
+import { readRows, type ReadRows } from './read-rows.js'
+import { RowProblems } from './row-problems.js'
 import { RowSet, type RowKind, type SplitRows } from './row-set.js'
 import type { Row, ShapeName } from './shapes.js'
 import { tokeniseRow, type Example, type MaskOptions } from './tokenise.js'
 
 export interface PrepareRowsOptions extends MaskOptions {
-  sources: readonly string[]
   tokenizer: Tokenizer
   /** Tokens that a row has room for: what is beyond is cut off. */
   sequenceLength: number
@@ -42,7 +44,6 @@ const NEEDS: Readonly<Record<RowKind, string>> = {
 }
 
 const SPLIT_SEED = 0
-const MOST_LISTED = 20
 
 /**
  * Reads, tokenises and checks.
@@ -50,15 +51,23 @@ const MOST_LISTED = 20
  * text would be
  * @throws ConfigError when the rows are not what the objective needs
  */
-export async function prepareRows(options: PrepareRowsOptions): Promise<PreparedRows> {
-  const { sources, tokenizer, heldOutFraction = 0.05, sequenceLength, template } = options
-  const { rows, shape } = await readRows(sources)
+export async function prepareRows(options: PrepareRowsOptions & { sources: readonly string[] }): Promise<PreparedRows> {
+  return prepareReadRows(await readRows(options.sources), options)
+}
+
+/**
+ * The same for rows that were read.
+ * @throws as prepareRows()
+ */
+export function prepareReadRows({ rows, places, shape }: ReadRows, options: PrepareRowsOptions): PreparedRows {
+  const { tokenizer, heldOutFraction = 0.05, sequenceLength, template } = options
   const kind = KINDS[rows[0]!.kind]
   if (options.kind !== undefined && options.kind !== kind)
     throw new ConfigError('rows', [
       { path: 'data', message: `holds ${NEEDS[kind]} (${shape}), but the objective needs ${NEEDS[options.kind]}` },
     ])
-  const examples = tokeniseAll(rows, options)
+  if (rows.some((row) => isChat(row))) refuseUnknownNames(template)
+  const examples = tokeniseAll(rows, places, options)
   const kept = examples.map((example) => withRoom(example, sequenceLength))
   const used = kept.map(({ left }) => left)
   checkTrained(used, kept, options)
@@ -82,21 +91,37 @@ export async function prepareRows(options: PrepareRowsOptions): Promise<Prepared
   }
 }
 
-function tokeniseAll(rows: readonly Row[], { tokenizer, ...options }: PrepareRowsOptions): Example[] {
-  const problems: string[] = []
+/** Whether its tokens are a template's. */
+function isChat(row: Row): boolean {
+  if (row.kind === 'text' || row.kind === 'completion') return false
+  return row.kind === 'chat' || [row.prompt, 'chosen' in row ? row.chosen : row.completion].some(Array.isArray)
+}
+
+/** What a template refers to and is not there would be left out of every row in silence. */
+function refuseUnknownNames({ name, source }: ChatTemplate): void {
+  const unknown = unknownNames(source)
+  if (unknown.length === 0) return
+  const message = `the chat template (${name}) refers to ${unknown.join(', ')}, which ${unknown.length === 1 ? 'is' : 'are'} not there; there are ${TEMPLATE_NAMES.join(', ')}`
+  throw new ConfigError('chat template', [{ path: 'template', message }])
+}
+
+function tokeniseAll(
+  rows: readonly Row[],
+  places: readonly string[],
+  { tokenizer, ...options }: PrepareRowsOptions,
+): Example[] {
+  const problems = new RowProblems()
   const examples = rows.flatMap((row, i) => {
     try {
       return [tokeniseRow(row, tokenizer, options)]
     } catch (error) {
       if (!(error instanceof HearthError)) throw error
-      problems.push(`  row ${i + 1}: ${error.message.split('\n')[0]!}`)
+      problems.add(places[i]!, error.message.split('\n')[0]!)
       return []
     }
   })
-  if (problems.length === 0) return examples
-  const more = problems.length > MOST_LISTED ? [`  and ${problems.length - MOST_LISTED} more`] : []
-  const head = `${problems.length} problem${problems.length === 1 ? '' : 's'} with the rows:`
-  throw new DataError([head, ...problems.slice(0, MOST_LISTED), ...more].join('\n'))
+  problems.throwIfAny()
+  return examples
 }
 
 interface Fitted {

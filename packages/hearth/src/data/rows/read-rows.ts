@@ -3,33 +3,16 @@
 import { stat } from 'node:fs/promises'
 import { DataError } from '@hearth/torch'
 import { fileBytes } from '../documents/bytes.js'
-import { findSources, type SourceFile } from '../documents/sources.js'
+import { lookForSources, type SourceFile } from '../documents/sources.js'
 import { tableMessage, tableRows } from '../documents/tables.js'
+import { RowProblems } from './row-problems.js'
 import { shapeOf, SHAPES, type Row, type Shape, type ShapeName } from './shapes.js'
 
 export interface ReadRows {
   rows: Row[]
+  /** Of each row its file, and its line or number there: `answers.jsonl: line 7`. */
+  places: string[]
   shape: ShapeName
-}
-
-const MOST_LISTED = 20
-
-/** Gathers what is wrong: the first problems in full, the rest as a count. */
-class Problems {
-  readonly #listed: string[] = []
-  #count = 0
-
-  add(where: string, problem: string): void {
-    this.#count++
-    if (this.#listed.length < MOST_LISTED) this.#listed.push(`  ${where}: ${problem}`)
-  }
-
-  throwIfAny(): void {
-    if (this.#count === 0) return
-    const more = this.#count > MOST_LISTED ? [`  and ${this.#count - MOST_LISTED} more`] : []
-    const head = `${this.#count} problem${this.#count === 1 ? '' : 's'} with the rows:`
-    throw new DataError([head, ...this.#listed, ...more].join('\n'))
-  }
 }
 
 /**
@@ -40,54 +23,70 @@ class Problems {
  * const { rows, shape } = await readRows('questions.jsonl')
  */
 export async function readRows(sources: string | readonly string[]): Promise<ReadRows> {
-  const problems = new Problems()
-  const rows: Row[] = []
-  let shape: Shape | undefined
-  for (const file of await findRowFiles(sources)) {
-    let number = 0
-    try {
-      for await (const value of rawRows(file)) {
-        const where = `${file.path}: row ${++number}`
-        if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-          problems.add(where, 'is no object with fields')
-          continue
-        }
-        shape ??= shapeOf(value as Record<string, unknown>) ?? unknownShape(where, value)
-        const row = readOne(value as Record<string, unknown>, shape, where, problems)
-        if (row !== undefined) rows.push(row)
+  const problems = new RowProblems()
+  const files = await findRowFiles(sources, problems)
+  const found: Found = { rows: [], places: [], shape: undefined, unknown: false }
+  for (const file of files) await readFile(file, found, problems)
+  const { rows, places, shape } = found
+  problems.throwIfAny(found.unknown ? `name the fields as one of the known shapes does: ${KNOWN}` : undefined)
+  return { rows, places, shape: shape!.name }
+}
+
+interface Found {
+  rows: Row[]
+  places: string[]
+  /** Of the first row that has one. */
+  shape: Shape | undefined
+  /** Rows were seen whose fields are no shape. */
+  unknown: boolean
+}
+
+async function readFile(file: RowFile, found: Found, problems: RowProblems): Promise<void> {
+  let any = false
+  try {
+    for await (const raw of rawRows(file)) {
+      any = true
+      const where = raw.place === '' ? file.path : `${file.path}: ${raw.place}`
+      if ('problem' in raw) {
+        problems.add(where, raw.problem)
+        continue
       }
-    } catch (error) {
-      if (error instanceof DataError) throw error
-      problems.add(file.path, `cannot be read: ${tableMessage(error)}`)
+      const row = readOne(raw.value, where, found, problems)
+      if (row === undefined) continue
+      found.rows.push(row)
+      found.places.push(where)
     }
-    if (number === 0) problems.add(file.path, 'has no rows')
+  } catch (error) {
+    any = true
+    problems.add(file.path, `cannot be read: ${error instanceof DataError ? error.message : tableMessage(error)}`)
   }
-  problems.throwIfAny()
-  return { rows, shape: shape!.name }
+  if (!any) problems.add(file.path, 'has no rows')
 }
 
-function readOne(value: Record<string, unknown>, shape: Shape, where: string, problems: Problems): Row | undefined {
-  const missing = shape.needs.filter((field) => value[field] === undefined || value[field] === null)
-  for (const field of missing)
-    problems.add(`${where}: ${field}`, `is missing, which rows of the shape ${shape.name} need`)
+function readOne(value: unknown, where: string, found: Found, problems: RowProblems): Row | undefined {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    problems.add(where, 'is no object with fields')
+    return undefined
+  }
+  const fields = value as Record<string, unknown>
+  const shape = (found.shape ??= shapeOf(fields))
+  if (shape === undefined) {
+    found.unknown = true
+    problems.add(where, `has the fields ${Object.keys(fields).join(', ') || '(none)'}, which are no shape of rows`)
+    return undefined
+  }
+  const missing = shape.needs.filter((field) => fields[field] === undefined || fields[field] === null)
+  for (const field of missing) problems.add(where, `${field}: is missing, which rows of the shape ${shape.name} need`)
   if (missing.length > 0) return undefined
-  return shape.read(value, (field, problem) => problems.add(`${where}: ${field}`, problem))
+  return shape.read(fields, (field, problem) => problems.add(where, `${field}: ${problem}`))
 }
 
-function unknownShape(where: string, row: object): never {
-  const known = SHAPES.map(({ name, needs }) => `${name} (${needs.join(', ')})`).join('; ')
-  throw new DataError(
-    `${where}: has the fields ${Object.keys(row).join(', ') || '(none)'}, which are no shape of rows`,
-    {
-      remedy: `name the fields as one of the known shapes does: ${known}`,
-    },
-  )
-}
+const KNOWN = SHAPES.map(({ name, needs }) => `${name} (${needs.join(', ')})`).join('; ')
 
 /** A file of rows; `.json` is one list of all. */
 type RowFile = Omit<SourceFile, 'kind'> & { kind: SourceFile['kind'] | 'json' }
 
-async function findRowFiles(sources: string | readonly string[]): Promise<RowFile[]> {
+async function findRowFiles(sources: string | readonly string[], problems: RowProblems): Promise<RowFile[]> {
   const files: RowFile[] = []
   const others: string[] = []
   for (const source of typeof sources === 'string' ? [sources] : sources) {
@@ -96,62 +95,71 @@ async function findRowFiles(sources: string | readonly string[]): Promise<RowFil
       files.push({ path: source, kind: 'json', compression: 'none', bytes: info.size, modified: info.mtimeMs })
     else others.push(source)
   }
-  if (others.length > 0 || files.length === 0) files.push(...(await findSources(others)))
-  const plain = files.filter(({ kind }) => kind === 'text')
-  if (plain.length > 0)
-    throw new DataError(
-      plain.map(({ path }) => `${path}: is plain text; expected rows: .jsonl, .json, .csv or .parquet`).join('\n'),
-      { remedy: 'hearth train learns from plain text; or write one {"text": ...} a line into a .jsonl file' },
+  if (others.length === 0 && files.length > 0) return files
+  const found = await lookForSources(others)
+  for (const { path, problem } of found.problems) problems.add(path, problem)
+  for (const { path } of found.files.filter(({ kind }) => kind === 'text'))
+    problems.add(
+      path,
+      'is plain text; expected rows: .jsonl, .json, .csv or .parquet (hearth train learns from plain text; or write one {"text": ...} a line into a .jsonl file)',
     )
-  return files
+  return [...files, ...found.files.filter(({ kind }) => kind !== 'text')]
 }
 
-async function* rawRows(file: RowFile): AsyncGenerator {
+/** A row as it stands, or why there is none; the place is empty where it is the whole file's. */
+type RawRow = { place: string } & ({ value: unknown } | { problem: string })
+
+async function* rawRows(file: RowFile): AsyncGenerator<RawRow> {
   if (file.kind === 'json') yield* jsonRows(file)
   else if (file.kind === 'jsonl') yield* lineRows(file as SourceFile)
-  else for await (const text of tableRows(file as SourceFile)) yield JSON.parse(text) as unknown
+  else {
+    let number = 0
+    for await (const text of tableRows(file as SourceFile))
+      yield { place: `row ${++number}`, value: JSON.parse(text) as unknown }
+  }
 }
 
-async function* jsonRows(file: RowFile): AsyncGenerator {
+async function* jsonRows(file: RowFile): AsyncGenerator<RawRow> {
   const parts: Uint8Array[] = []
   for await (const bytes of fileBytes(file as SourceFile)) parts.push(bytes)
-  const list: unknown = parseJson(decode(Buffer.concat(parts), file.path), file.path)
-  if (!Array.isArray(list)) throw new DataError(`${file.path}: holds ${typeof list}, expected a list of rows`)
-  yield* list as unknown[]
+  const whole = parsed(Buffer.concat(parts), '')
+  if ('problem' in whole) yield whole
+  else if (!Array.isArray(whole.value))
+    yield { place: '', problem: `holds a ${typeof whole.value}, expected a list of rows` }
+  else for (const [i, value] of whole.value.entries()) yield { place: `row ${i + 1}`, value: value as unknown }
 }
 
-async function* lineRows(file: SourceFile): AsyncGenerator {
+async function* lineRows(file: SourceFile): AsyncGenerator<RawRow> {
   let rest: Buffer = Buffer.alloc(0)
   let line = 0
-  const parse = (bytes: Uint8Array) => {
-    line++
-    const text = decode(bytes, `${file.path}: line ${line}`)
-    return /\S/.test(text) ? { value: parseJson(text, `${file.path}: line ${line}`) } : undefined
-  }
   for await (const bytes of fileBytes(file)) {
     rest = rest.length === 0 ? Buffer.from(bytes) : Buffer.concat([rest, bytes])
-    for (let end = rest.indexOf(10); end >= 0; end = rest.indexOf(10)) {
-      const row = parse(rest.subarray(0, end))
-      if (row) yield row.value
-      rest = rest.subarray(end + 1)
+    let start = 0
+    for (let end = rest.indexOf(10); end >= 0; end = rest.indexOf(10, start)) {
+      line++
+      if (!isBlank(rest, start, end)) yield parsed(rest.subarray(start, end), `line ${line}`)
+      start = end + 1
     }
+    rest = rest.subarray(start)
   }
-  const row = rest.length > 0 ? parse(rest) : undefined
-  if (row) yield row.value
+  if (!isBlank(rest, 0, rest.length)) yield parsed(rest, `line ${line + 1}`)
 }
 
-function decode(bytes: Uint8Array, where: string): string {
-  try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
-  } catch (cause) {
-    throw new DataError(`${where}: is not UTF-8 text`, { cause, remedy: 'convert the file: iconv -t UTF-8' })
-  }
+function isBlank(bytes: Buffer, start: number, end: number): boolean {
+  for (let i = start; i < end; i++) if (bytes[i]! > 32) return false
+  return true
 }
 
-function parseJson(text: string, where: string): unknown {
+function parsed(bytes: Uint8Array, place: string): RawRow {
+  let text: string
   try {
-    return JSON.parse(text) as unknown
-  } catch (cause) {
-    throw new DataError(`${where}: is not JSON: ${(cause as Error).message}`, { cause })
+    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+  } catch {
+    return { place, problem: 'is not UTF-8 text; convert the file: iconv -t UTF-8' }
+  }
+  try {
+    return { place, value: JSON.parse(text) as unknown }
+  } catch (error) {
+    return { place, problem: `is not JSON: ${(error as Error).message}` }
   }
 }

@@ -73,7 +73,8 @@ describe('rows are read in the shapes that people have', () => {
       { kind: 'labelled', prompt: 'a', completion: 'b', label: false },
     ],
   ])('%s', async (shape, row, expected) => {
-    expect(await readRows(file('one.jsonl', lines([row])))).toEqual({ shape, rows: [expected] })
+    const path = file('one.jsonl', `\n${lines([row])}`)
+    expect(await readRows(path)).toEqual({ shape, rows: [expected], places: [`${path}: line 2`] })
     expect((await readRows(file('one.json', JSON.stringify([row, row])))).rows).toEqual([expected, expected])
   })
 
@@ -104,15 +105,22 @@ describe('rows are read in the shapes that people have', () => {
     const other = file('bad.json', '[]')
     const error = await readRows([path, other]).catch((caught: unknown) => caught)
     const said = (error as Error).message
-    expect(said).toContain(`${path}: row 2: messages.0.role: got "bot", expected system, user, assistant or tool`)
-    expect(said).toContain(`${path}: row 2: messages.0.content: got a number, expected a text`)
-    expect(said).toContain(`${path}: row 3: messages: is missing, which rows of the shape messages need`)
-    expect(said).toContain(`${path}: row 4: is no object with fields`)
+    expect(said).toContain(`${path}: line 2: messages.0.role: got "bot", expected system, user, assistant or tool`)
+    expect(said).toContain(`${path}: line 2: messages.0.content: got a number, expected a text`)
+    expect(said).toContain(`${path}: line 3: messages: is missing, which rows of the shape messages need`)
+    expect(said).toContain(`${path}: line 4: is no object with fields`)
     expect(said).toContain(`${other}: has no rows`)
-    await expect(readRows(file('u.jsonl', lines([{ question: 'a' }])))).rejects.toThrow(
-      /row 1: has the fields question, which are no shape/,
+    const strange = file('u.jsonl', `{no\n{"question": "a"}\n\n{"text": "a"}\n{"text": 1}\ncaf\xe9`)
+    await expect(readRows([strange, join(folder, 'none.jsonl'), file('t.txt', 'a')])).rejects.toThrow(
+      /6 problems with[^]*none\.jsonl: no such file[^]*t\.txt: is plain text[^]*u\.jsonl: line 1: is not JSON[^]*line 2: has the fields question, which are no shape[^]*line 5: text: got a number[^]*line 6: is not JSON[^]*remedy: name the fields/,
     )
-    await expect(readRows(file('j.jsonl', '{"text": "a"}\n{no'))).rejects.toThrow(/j\.jsonl: line 2: is not JSON/)
+  })
+
+  test('what is wrong with many rows in one way is one line', async () => {
+    const rows = Array.from({ length: 30 }, (_, i) => ({ text: i === 9 ? [] : i === 0 ? 'a' : 1 }))
+    await expect(readRows(file('m.jsonl', lines(rows)))).rejects.toThrow(
+      /29 problems with the rows:\n {2}\S+m\.jsonl: line 2 \(and 27 rows more\): text: got a number, expected a text\n {2}.*line 10: text: got a list, expected a text$/,
+    )
   })
 })
 
@@ -219,6 +227,16 @@ describe('rows for a run', () => {
     await expect(prepareRows({ ...options, sources: [endless] })).rejects.toThrow(/never learn to stop/)
     await expect(prepareRows({ ...options, sources: [endless], endOfTurn: 'none' })).resolves.toMatchObject({ cut: 1 })
     await expect(prepareRows({ ...options, sources: [endless], kind: 'pair' })).rejects.toThrow(/objective needs pairs/)
+    const chats = file('chats.jsonl', lines([{ messages: CHAT }]))
+    const given = (source: string) => ({ ...options, sources: [chats], template: new ChatTemplate(source) })
+    await expect(prepareRows(given('{{ mesages[0].content }}'))).rejects.toThrow(
+      /refers to mesages, which is not there/,
+    )
+    await expect(
+      prepareRows(given('{% for m in messages %}{{ m.role }}: {{ m.text }}{{ eos_token }}{% endfor %}')),
+    ).rejects.toThrow(
+      /chats\.jsonl: line 1: the chat template \(given\) does not write the words of message 0 \(user\)/,
+    )
   })
 
   test('come back from their file as they were', async () => {

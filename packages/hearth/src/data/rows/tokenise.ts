@@ -140,6 +140,7 @@ class Marker {
       this.#turn(whole.slice(start, end), endOfTurn === 'all' || (endOfTurn === 'last' && turn === turns.at(-1)))
       done = end
     }
+    messages.forEach((message, i) => refuseUnwritten(message, i, template, whole))
     this.#push(this.#encode(whole.slice(done)), trainOnPrompt)
   }
 
@@ -175,6 +176,18 @@ class Marker {
       { remedy: 'take such words out of the text' },
     )
   }
+}
+
+/**
+ * A template that refers to what messages do not have, as message.text, writes nothing in its place and says nothing.
+ * The last line alone is looked for: templates take thoughts out of answers.
+ */
+function refuseUnwritten({ role, content }: Message, message: number, template: ChatTemplate, whole: string): void {
+  if (role !== 'user' && role !== 'assistant') return
+  if (whole.includes(content.trim().split('\n').at(-1)!.trim())) return
+  throw new DataError(
+    `the chat template (${template.name}) does not write the words of message ${message} (${role}): what it refers to is not in messages, which have role and content`,
+  )
 }
 
 /** Where a turn's words stand in the whole text: from what the model would write first to the end of the turn. */
