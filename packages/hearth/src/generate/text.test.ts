@@ -7,6 +7,7 @@ import { describe, expect, test } from 'vitest'
 import { fixture } from '../../test/recorded.js'
 import { Tokenizer } from '../data/index.js'
 import { gpt2, type ForwardOptions, type LanguageModel } from '../models/index.js'
+import type { KeyValueCache } from '../nn/index.js'
 import { completeText, generateText, type GenerateTextOptions } from './index.js'
 
 const definition = gunzipSync(readFileSync(fixture('tokenizers/gpt-2.tokenizer.json.gz'))).toString()
@@ -18,10 +19,11 @@ const END = tokenizer.endOfText!
 function speaker(said: string): LanguageModel {
   const script = [...tokenizer.encode(PROMPT), ...tokenizer.encode(said), END]
   const config = { ...gpt2.parseConfig({}), layers: 0, endTokens: [] }
-  const forward = (_: unknown, __: unknown, ids: Tensor, { cache }: ForwardOptions = {}): Tensor => {
-    cache!.advance(ids.shape[1]!)
+  const forward = (_: unknown, __: unknown, ids: Tensor, options: ForwardOptions = {}): Tensor => {
+    const cache = options.cache as KeyValueCache
+    cache.advance(ids.shape[1]!)
     const row = full([1, 1, 50_257], -10)
-    row.data()[script[cache!.length]!] = 10
+    row.data()[script[cache.length]!] = 10
     return row
   }
   return { family: { ...gpt2, forward }, config, weights: { nothing: zeros([1]) } }

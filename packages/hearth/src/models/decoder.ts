@@ -1,15 +1,15 @@
 // What every decoder does around its blocks: check what it is given, run the blocks in order, apply the head.
 // B batch, T tokens, D width, V vocabulary.
-import { HearthError, noGrad, scope, type Tensor } from '@hearth/torch'
+import { cat, HearthError, noGrad, scope, type Tensor } from '@hearth/torch'
 import {
-  applyRotary,
   attention,
   documentPositions,
   embedding,
   linear,
   type Dropout,
   type Embedding,
-  type KeyValueCache,
+  type AttentionCache,
+  type Positions,
   type RotaryTables,
 } from '../nn/index.js'
 import { dropoutOf, type DropoutAt } from './dropout.js'
@@ -18,18 +18,18 @@ import type { Family, ForwardOptions } from './family.js'
 /** What a block needs to know besides its weights and its input. */
 export interface BlockContext {
   layer: number
-  cache: KeyValueCache | undefined
+  cache: AttentionCache | undefined
   /** (B, T); see ForwardOptions. */
   documents: Tensor | undefined
   dropout: DropoutAt
 }
 
 /**
- * The position of the first of `ids`: 0, or behind what the cache holds.
+ * Where the tokens of `ids` stand: from position 0, or as the cache says.
  * @throws HearthError when the ids are not (B, T) integers, the documents are not like them, or the text is longer than
  * the context or the cache
  */
-export function firstPosition(ids: Tensor, contextLength: number, { cache, documents }: ForwardOptions): number {
+export function firstPosition(ids: Tensor, contextLength: number, { cache, documents }: ForwardOptions): Positions {
   const [batch, tokens] = ids.shape
   if (ids.shape.length !== 2 || tokens === 0 || (ids.dtype !== 'int64' && ids.dtype !== 'int32'))
     throw new HearthError(
@@ -41,21 +41,18 @@ export function firstPosition(ids: Tensor, contextLength: number, { cache, docum
         ? 'packed documents are read whole: they do not go with a key/value cache'
         : `documents must be numbers of shape [${ids.shape.join(', ')}], as the ids are, got ${String(documents)}`,
     )
-  const start = cache?.length ?? 0
-  const end = start + tokens!
-  if (end > contextLength) {
-    const held = start > 0 ? ` (${start} in the cache and ${tokens} new)` : ''
-    throw new HearthError(`the text has ${end} tokens${held}, the model reads at most ${contextLength}`, {
-      remedy: 'give it a shorter text, or a model with a longer context',
-    })
-  }
-  if (cache && cache.batch !== batch)
-    throw new HearthError(`the key/value cache is for a batch of ${cache.batch}, got ids of a batch of ${batch}`)
-  if (cache && cache.room < tokens!)
-    throw new HearthError(`the key/value cache has room for ${cache.room} of ${cache.capacity} tokens, got ${tokens}`, {
-      remedy: 'make the cache with a larger capacity',
-    })
-  return start
+  const positions = cache?.positionsOf(batch!, tokens!) ?? 0
+  const spans = typeof positions === 'number' ? [{ start: positions, count: tokens! }] : positions
+  for (const { start, count } of spans) checkLength(start, count, contextLength)
+  return positions
+}
+
+function checkLength(start: number, count: number, contextLength: number): void {
+  if (start + count <= contextLength) return
+  const held = start > 0 ? ` (${start} in the cache and ${count} new)` : ''
+  throw new HearthError(`the text has ${start + count} tokens${held}, the model reads at most ${contextLength}`, {
+    remedy: 'give it a shorter text, or a model with a longer context',
+  })
 }
 
 /** And where positions are rotary, the tables of the T new tokens. */
@@ -88,22 +85,18 @@ export function causalAttention(
   { window = 0, ...settings }: AttentionSettings = {},
 ): Tensor {
   if (cache === undefined) return attention(q, k, v, { causal: true, rotary, documents, window, ...settings })
-  const turn = (x: Tensor) => (rotary === undefined ? x : applyRotary(x, rotary))
-  const [keys, values] = cache.append(layer, turn(k), v) // (B, K, S, E)
-  const [held, tokens] = [keys.shape[2]!, q.shape[2]!]
-  const seen = window === 0 ? held : Math.min(held, window + tokens - 1)
-  const last = (x: Tensor) => (seen === held ? x : x.narrow(2, held - seen, seen))
-  return attention(turn(q), last(keys), last(values), { causal: true, window, ...settings })
+  return cache.attend(layer, q, k, v, { rotary, window, ...settings })
 }
 
 /**
- * Rows of a table of learned positions for T tokens from `start` on; for packed documents, counted within each.
+ * Rows of a table of learned positions for T tokens; for packed documents, counted within each.
  * @returns (T, D), or (B, T, D) with documents
  */
-export function learnedPositions(table: Embedding, start: number, tokens: number, documents?: Tensor): Tensor {
-  return documents === undefined
-    ? table.weight.narrow(0, start, tokens)
-    : embedding(table, documentPositions(documents))
+export function learnedPositions(table: Embedding, at: Positions, tokens: number, documents?: Tensor): Tensor {
+  if (documents !== undefined) return embedding(table, documentPositions(documents))
+  const rows = (start: number, count: number) => table.weight.narrow(0, start, count)
+  if (typeof at === 'number') return rows(at, tokens)
+  return cat(at.map(({ start, count }) => rows(start, count)))
 }
 
 /**

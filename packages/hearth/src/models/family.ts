@@ -1,13 +1,13 @@
 // What a family of models is: one architecture with its configuration, its maths and the names of its weights in files.
 // A family is a folder: config.ts, model.ts, weights.ts and a test. Nothing here knows any of them.
 import type { Tensor } from '@hearth/torch'
-import type { KeyValueCache, Linear } from '../nn/index.js'
+import type { AttentionCache, Linear } from '../nn/index.js'
 import type { NameTable } from './names.js'
 import type { WeightSource } from './weight-source.js'
 
 export interface ForwardOptions {
   /** Tokens that were read before; their keys and values are used, and those of `ids` added. Records no gradients. */
-  cache?: KeyValueCache
+  cache?: AttentionCache
   /** Logits of the last position alone, (B, 1, V). */
   lastOnly?: boolean
   /**

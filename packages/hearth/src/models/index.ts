@@ -40,10 +40,12 @@ export {
   familyOf,
   keyValueCacheOf,
   logits,
+  pagedCacheOf,
   placeModel,
   preset,
   presetNames,
   type CacheOptions,
+  type PagedCacheOptions,
   type Preset,
 } from './registry.js'
 export { countWeights, initialise, type Init, type InitialiseOptions, type WeightSource } from './weight-source.js'

@@ -1,7 +1,7 @@
 // From names to models: which family a config.json belongs to, presets, and new models.
 import { ConfigError, HearthError, noGrad, scope, type Device, type DType, type Tensor } from '@hearth/torch'
 import { closest } from 'fastest-levenshtein'
-import { KeyValueCache } from '../nn/index.js'
+import { KeyValueCache, PagedCache, type PageDType } from '../nn/index.js'
 import { disposeTree, leavesOf, mapTree } from '../tree/index.js'
 import type { Family, ForwardOptions, LanguageModel } from './family.js'
 import { gpt2 } from './gpt2/model.js'
@@ -147,4 +147,18 @@ export function keyValueCacheOf(model: LanguageModel, options: CacheOptions = {}
     dtype: options.dtype ?? dtype,
     device,
   })
+}
+
+export interface PagedCacheOptions {
+  pages: number
+  /** That of the weights when it is not given; float32 where pages cannot have it. */
+  dtype?: PageDType
+}
+
+/** Pages that fit a model, for many texts at once. The caller disposes them. */
+export function pagedCacheOf(model: LanguageModel, { pages, dtype }: PagedCacheOptions): PagedCache {
+  const { layers, keyValueHeads, headDim } = model.family.shape(model.config)
+  const like = leavesOf(model.weights)[0]!
+  const own = like.dtype === 'bfloat16' ? 'bfloat16' : 'float32'
+  return new PagedCache({ layers, heads: keyValueHeads, headDim, pages, dtype: dtype ?? own, device: like.device })
 }

@@ -1,6 +1,7 @@
-// hearth/nn: layers as functions over their part of a tree of weights. One layer a file; no state, no classes but the cache.
+// hearth/nn: layers as functions over their part of a tree of weights. One layer a file; no state, no classes but the caches.
 export { activate, activationNames, gated, type Activation } from './activation.js'
 export { attention, type AttentionOptions } from './attention.js'
+export type { AttentionCache, CachedAttentionOptions, Positions, PositionSpan } from './attention-cache.js'
 export { composedAttention, type ComposedOptions } from './composed-attention.js'
 export {
   BASE_FORMATS,
@@ -32,6 +33,7 @@ export { floatWeight, linear, withoutBias, type Linear, type LinearActivation, t
 export { linearCrossEntropy, type LinearCrossEntropyOptions } from './linear-cross-entropy.js'
 export { squaredRowsOf, type LowRank } from './low-rank.js'
 export { addRmsNorm, rmsNorm, type RmsNorm } from './rms-norm.js'
+export { bytesOfPage, PAGE_TOKENS, PagedCache, type PageDType, type PagedText, type PagesShape } from './paged-cache.js'
 export { documentPositions } from './positions.js'
 export { applyRotary, rotaryTables, type RotaryTables } from './rotary.js'
 export {

@@ -1,6 +1,9 @@
 // Keys and values of the tokens that were already read, so that a new token costs one position and not the whole text.
 // For inference: nothing here is recorded for autograd. B batch, K key/value heads, E width of a head.
 import { empty, HearthError, keep, noGrad, scope, type Device, type DType, type Tensor } from '@hearth/torch'
+import type { AttentionCache, CachedAttentionOptions, Positions } from './attention-cache.js'
+import { attention } from './attention.js'
+import { applyRotary } from './rotary.js'
 
 export interface CacheShape {
   layers: number
@@ -19,7 +22,7 @@ export interface CacheShape {
  * @example
  * using cache = new KeyValueCache({ layers: 2, batch: 1, heads: 4, headDim: 8, capacity: 64 })
  */
-export class KeyValueCache {
+export class KeyValueCache implements AttentionCache {
   readonly batch: number
   readonly capacity: number
   readonly #keys: Tensor[]
@@ -43,6 +46,27 @@ export class KeyValueCache {
   /** Tokens that still fit. */
   get room(): number {
     return this.capacity - this.#length
+  }
+
+  positionsOf(batch: number, tokens: number): Positions {
+    if (batch !== this.batch)
+      throw new HearthError(`the key/value cache is for a batch of ${this.batch}, got ids of a batch of ${batch}`)
+    if (tokens > this.room)
+      throw new HearthError(`the key/value cache has room for ${this.room} of ${this.capacity} tokens, got ${tokens}`, {
+        remedy: 'make the cache with a larger capacity',
+      })
+    return this.#length
+  }
+
+  /** See AttentionCache. Keys are turned before they are kept. */
+  attend(layer: number, q: Tensor, k: Tensor, v: Tensor, options: CachedAttentionOptions): Tensor {
+    const { rotary, window = 0, ...rest } = options
+    const turn = (x: Tensor) => (rotary === undefined ? x : applyRotary(x, rotary))
+    const [keys, values] = this.append(layer, turn(k), v) // (B, K, S, E)
+    const [held, tokens] = [keys.shape[2]!, q.shape[2]!]
+    const seen = window === 0 ? held : Math.min(held, window + tokens - 1)
+    const last = (x: Tensor) => (seen === held ? x : x.narrow(2, held - seen, seen))
+    return attention(turn(q), last(keys), last(values), { causal: true, window, ...rest })
   }
 
   /**

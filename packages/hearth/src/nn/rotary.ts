@@ -1,6 +1,7 @@
 // Rotary position embedding (Su et al. 2021), half-split: dimension i turns with dimension i + dims / 2, as in GPT-NeoX
 // and Hugging Face's LLaMA. T tokens, R dimensions that turn, E width of a head.
 import { arange, cat, keep, scope, tensor, type Device, type DType, type Tensor } from '@hearth/torch'
+import type { Positions } from './attention-cache.js'
 import { rotaryFrequencies, type Rotary } from './rotary-frequencies.js'
 
 /** What turns the tokens at T positions. Views of shared tables: do not write. */
@@ -43,16 +44,23 @@ function positionsToMake({ scaling, contextLength }: Rotary, length: number): nu
 }
 
 /**
- * The tables for `length` tokens from position `start` on. They are made once for each length, dtype and device, and
- * live as long as the `rotary` object does.
+ * The tables for `length` tokens from position `at` on, or at the positions of several texts, each as it would be alone.
+ * They are made once for each length, dtype and device, and live as long as the `rotary` object does.
  */
 export function rotaryTables(
   rotary: Rotary,
-  start: number,
+  at: Positions,
   length: number,
   dtype: DType = 'float32',
   device: Device = 'cpu',
 ): RotaryTables {
+  if (typeof at === 'number') return tablesOfText(rotary, at, length, dtype, device)
+  const tables = at.map(({ start, count }) => tablesOfText(rotary, start, count, dtype, device))
+  const joined = (parts: Tensor[]) => (parts.length === 1 ? parts[0]! : cat(parts)) // (N, R)
+  return { cos: joined(tables.map(({ cos }) => cos)), sin: joined(tables.map(({ sin }) => sin)) }
+}
+
+function tablesOfText(rotary: Rotary, start: number, length: number, dtype: DType, device: Device): RotaryTables {
   const made = cache.get(rotary) ?? new Map<string, Cached>()
   cache.set(rotary, made)
   const key = `${dtype} ${device}`
