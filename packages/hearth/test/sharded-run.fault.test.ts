@@ -25,6 +25,7 @@ async function disturbed(
   name: string,
   options: Pick<RunOptions, 'ranks' | 'rankDrill'>,
   faults: Record<number, (ranks: Ranks) => void>,
+  hashEvery = 100,
 ): Promise<number[]> {
   let ranks: Ranks
   const steps: number[] = []
@@ -34,7 +35,12 @@ async function disturbed(
     faults[event.step.number]?.(ranks)
   }
   const rankDrill = { ...options.rankDrill, onRanks: (started: Ranks) => (ranks = started) }
-  await startRun(tinyConfig(name, texts), { dir: join(root, name), ...options, rankDrill, report })
+  await startRun(tinyConfig(name, texts, { guard: { hashEvery } }), {
+    dir: join(root, name),
+    ...options,
+    rankDrill,
+    report,
+  })
   return steps
 }
 
@@ -71,6 +77,29 @@ test('ranks go on while a checkpoint is written, and no further than its state s
   await startRun(tinyConfig('saving', texts), { dir, ranks, report, rankDrill: { onRanks: (made) => (group = made) } })
   expect(told.slice(3, 7)).toEqual([4, 5, 'saved 4', 6])
   expect(modelHash(dir)).toBe(expected)
+})
+
+test('a bit that flips in the shard of a rank is found, by name, and the step done again; else by a checkpoint', async () => {
+  const flipped: string[] = []
+  const flips = [
+    { step: 2, rank: 1, healedBy: 'the step again' },
+    // While it is copied to a checkpoint, or before.
+    { step: 4, rank: 0, healedBy: 'the step again' },
+    // That of step 8 is written by then: it lies in the bank of step 10.
+    { step: 10, rank: 1, healedBy: 'a checkpoint' },
+  ]
+  const flip = (at: (typeof flips)[number]) => (ranks: Ranks) => {
+    if (flipped.length > flips.indexOf(at)) return
+    flipped.push(`${ranks.flipBit(at.rank, 7919 * at.step)} of rank ${at.rank}`)
+    if (at.healedBy === 'a checkpoint') ranks.flipBit(at.rank, 104_729, 'before')
+  }
+  const ranks = { ranks: 2, sharding: 'optimizer', offload: 'memory' } as const
+  const faults = Object.fromEntries(flips.map((at) => [at.step, flip(at)]))
+  const steps = await disturbed('flips', { ranks }, faults, 1)
+  expect(steps).toEqual([...ALL_STEPS, 9, 10])
+  expect(modelHash(join(root, 'flips'))).toBe(expected)
+  const found = readEvents(runPaths(join(root, 'flips')).events).filter(({ kind }) => kind === 'corrupt')
+  expect(found).toMatchObject(flips.map(({ step, healedBy }, i) => ({ step, tensors: [flipped[i]], healedBy })))
 })
 
 test('all ranks killed at once map their shards from disk and go on', async () => {

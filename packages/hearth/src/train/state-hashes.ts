@@ -13,14 +13,10 @@ export interface StateHashesOptions {
   checkpointEvery: number
 }
 
-/** Times in a row that a run goes back for the same step. */
-const MAX_TIMES = 3
-
 export class StateHashes {
   readonly #options: StateHashesOptions
   #known: { step: number; hashes: Hashes } | undefined
-  /** The furthest step whose state was not what was written, and how often one up to it was not. */
-  #found = { step: -1, times: 0 }
+  readonly #soundness = new Soundness()
 
   constructor(options: StateHashesOptions) {
     this.#options = options
@@ -28,9 +24,7 @@ export class StateHashes {
 
   /** Hashes a state that a step has just written, where it is due. */
   record({ step, tensors }: TrainerState): void {
-    const { every, checkpointEvery } = this.#options
-    const isDue = every > 0 && (step % every === 0 || step % checkpointEvery === 0)
-    this.#known = isDue ? { step, hashes: hashesOf(tensors) } : undefined
+    this.#known = isHashed(step, this.#options) ? { step, hashes: hashesOf(tensors) } : undefined
   }
 
   /**
@@ -41,14 +35,32 @@ export class StateHashes {
   check({ step, tensors }: TrainerState): string[] {
     const known = this.#known
     if (known?.step !== step) return []
-    const hashes = hashesOf(tensors)
-    const changed = Object.keys(hashes).filter((name) => hashes[name] !== known.hashes[name])
-    if (changed.length > 0) this.#count(step, changed)
+    const changed = changedIn(hashesOf(tensors), known.hashes)
+    if (changed.length > 0) {
+      this.#known = undefined
+      this.#soundness.doubt(step, changed)
+    }
     return changed
   }
+}
 
-  #count(step: number, changed: readonly string[]): void {
-    this.#known = undefined
+export const isHashed = (step: number, { every, checkpointEvery }: StateHashesOptions): boolean =>
+  every > 0 && (step % every === 0 || step % checkpointEvery === 0)
+
+/** Names of the tensors that are not what they were. */
+export const changedIn = (now: Hashes, known: Hashes): string[] =>
+  Object.keys(known).filter((name) => now[name] !== known[name])
+
+/** Times that the same steps are done again before the memory is given up. */
+const MAX_TIMES = 3
+
+/** Whether memory can be trusted any longer. */
+export class Soundness {
+  /** The furthest step whose state was not what was written, and how often one up to it was not. */
+  #found = { step: -1, times: 0 }
+
+  /** @throws HearthError when the same steps fail again and again */
+  doubt(step: number, changed: readonly string[]): void {
     this.#found = step > this.#found.step ? { step, times: 1 } : { ...this.#found, times: this.#found.times + 1 }
     if (this.#found.times <= MAX_TIMES) return
     throw new HearthError(`memory has changed ${changed.join(', ')} again, in the state of step ${step}`, {

@@ -25,7 +25,8 @@ export function underDrill(supervisor: Supervisor<TrainTask>, saver: Saver, stat
   }
 }
 
-function flip(state: StateFile, index: number, choice: number): string {
+/** Flips a bit of a bank; gives the tensor's name. */
+export function flip(state: StateFile, index: number, choice: number): string {
   const bank = state.bank(index)
   const names = Object.keys(bank)
   const name = names[choice % names.length]!

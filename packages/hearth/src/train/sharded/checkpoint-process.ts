@@ -4,11 +4,11 @@
 import { CheckpointError, setNumThreads } from '@hearth/torch'
 import { realStorage, saveInParts, type Json } from '../../checkpoint/index.js'
 import { serveTasks } from '../../cluster/index.js'
+import type { Hashes } from '../bank-hashes.js'
 import type { SaveResult } from '../checkpoint-process.js'
 import { pruned } from '../pruned.js'
 import { shardLayout, type ShardLayout } from './layout.js'
-import { shardFile, type RankOptions } from './shard-folder.js'
-import { ShardState } from './shard-state.js'
+import { openShards, type RankOptions } from './shard-folder.js'
 import { skeletonOf } from './sharded-model.js'
 import { wholeState } from './whole-state.js'
 
@@ -27,6 +27,8 @@ export interface ShardSaveTask {
   step: number
   meta: Json
   parent: string | null
+  /** What each shard hashed to when it was written, if it was hashed. */
+  hashes: readonly Hashes[] | undefined
   keep: number
   /** Steps between the checkpoints that a run goes back to. */
   planned: number
@@ -41,12 +43,12 @@ serveTasks<ShardSaveTask>((opened) => {
 
 async function save(job: ShardSaverJob, layout: ShardLayout, task: ShardSaveTask): Promise<SaveResult> {
   const { checkpoints } = job
-  const { step, meta, parent, keep, planned } = task
+  const { step, meta, parent, hashes, keep, planned } = task
   const started = performance.now()
   // Anew each time: a rank that began anew has made another file.
-  const states = openShards(job, layout)
+  const states = openShards(job.state, { ...job, layout })
   try {
-    const parts = asAsync(wholeState(layout, states, step))
+    const parts = asAsync(wholeState(layout, states, step, hashes))
     const { path, hash } = await saveInParts(realStorage, checkpoints, { step, meta, parent, parts })
     const seconds = (performance.now() - started) / 1000
     return { saved: true, path, hash, seconds, ...(await pruned(checkpoints, { keepLast: keep, planned })) }
@@ -57,11 +59,6 @@ async function save(job: ShardSaverJob, layout: ShardLayout, task: ShardSaveTask
     states.forEach((state) => state.close())
   }
 }
-
-const openShards = ({ state, hash, offload }: ShardSaverJob, layout: ShardLayout) =>
-  Array.from({ length: layout.shards }, (_, shard) =>
-    ShardState.open({ path: shardFile(state, shard), layout, shard, hash, offload }),
-  )
 
 // eslint-disable-next-line @typescript-eslint/require-await -- what is there already is asked for as what is not
 async function* asAsync<T>(items: Iterable<T>): AsyncGenerator<T, void, void> {

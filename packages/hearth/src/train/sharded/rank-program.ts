@@ -6,6 +6,7 @@ import { loadCheckpoint, realStorage, type Json } from '../../checkpoint/index.j
 import { serveRank, type RankHandlers } from '../../cluster/index.js'
 import type { TextBatch } from '../../data/index.js'
 import { configure } from '../../models/index.js'
+import type { Hashes } from '../bank-hashes.js'
 import type { RunChange } from '../changes.js'
 import type { RunConfig } from '../config.js'
 import { poisoned, type Poison } from '../drill/poison.js'
@@ -45,7 +46,11 @@ export type RankCommand =
   /** The gradient of a batch, for the step after `step`. */
   | { kind: 'attempt'; step: number; batch: number }
   /** Makes it part of the run; what the judge knows is committed with it. */
-  | { kind: 'commit'; step: number; batch: number; judge: Json }
+  | { kind: 'commit'; step: number; batch: number; judge: Json; hashed: boolean }
+  /** What the shard hashes to as it is. */
+  | { kind: 'hash'; step: number }
+  /** Gives up the last step. */
+  | { kind: 'back'; step: number }
 
 /** What an attempt came to, the same at every rank. */
 export type RankResult = Pick<RankAttempt, 'loss' | 'learningRate' | 'gradientNorm' | 'size'>
@@ -98,16 +103,26 @@ class Rank implements RankHandlers<RankCommand> {
 
   async run(command: RankCommand): Promise<unknown> {
     const trainer = this.#trainer!
-    const { kind, step, batch } = command
+    if (command.kind === 'back') {
+      this.#state.goBackTo(command.step)
+      return undefined
+    }
+    const { kind, step } = command
     // It was done, and the answer was lost with a rank.
-    if (kind === 'commit' && trainer.step === step + 1) return undefined
+    if (kind === 'commit' && trainer.step === step + 1) return this.#committed(command)
     if (trainer.step !== step)
       throw new HearthError(`rank ${this.#job.rank} is at step ${trainer.step}, step ${step} was to be done`)
+    if (kind === 'hash') return this.#state.hashesAt(step)
+    const { batch } = command
     if (kind === 'attempt') return await this.#attempt(trainer, step, batch)
     if (this.#pending?.step !== step || this.#pending.batch !== batch) await this.#attempt(trainer, step, batch)
     this.#pending!.attempt.commit(command.judge)
     this.#pending = undefined
-    return undefined
+    return this.#committed(command)
+  }
+
+  #committed({ step, hashed }: Extract<RankCommand, { kind: 'commit' }>): Hashes | undefined {
+    return hashed ? this.#state.hashesAt(step + 1) : undefined
   }
 
   async #attempt(trainer: ShardedTrainer<TextBatch>, step: number, batch: number): Promise<RankResult> {

@@ -7,7 +7,7 @@ import { configHash } from '../changes.js'
 import { resolveConfig, type RunConfig } from '../config.js'
 import { runPaths, type RunRecord } from '../run-folder.js'
 import { makeStateFolder, removeStateFolder, stateFolders } from '../state-folder.js'
-import { committedWith } from './shard-state.js'
+import { committedWith, ShardState, type ShardStateOptions } from './shard-state.js'
 import { SHARDINGS, type Offload, type Sharding } from './stages.js'
 
 /** How a run is shared among ranks: nothing of it shows in the bits. */
@@ -20,6 +20,15 @@ export interface RankOptions {
 const PLAN = 'ranks.json'
 
 export const shardFile = (folder: string, rank: number): string => join(folder, `shard-${rank}`)
+
+/** The shards of all ranks, by shard: the caller closes them. */
+export const openShards = (
+  folder: string,
+  options: Pick<ShardStateOptions, 'layout' | 'hash' | 'offload'>,
+): ShardState[] =>
+  Array.from({ length: options.layout.shards }, (_, shard) =>
+    ShardState.open({ ...options, path: shardFile(folder, shard), shard }),
+  )
 
 /** The shards that ranks of this run left, if any. */
 export function findShards(runFolder: string): (RankOptions & { folder: string }) | undefined {

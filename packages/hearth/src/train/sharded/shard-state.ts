@@ -13,6 +13,7 @@ import {
 } from '@hearth/torch'
 import { StateFile, type Committed, type Json } from '../../checkpoint/index.js'
 import type { Optimizer } from '../../optim/index.js'
+import { hashesOf, type Hashes } from '../bank-hashes.js'
 import type { Named } from '../gradients.js'
 import { pieceShape, unitsOf, type Piece, type ShardLayout, type Unit } from './layout.js'
 import type { Offload } from './stages.js'
@@ -114,6 +115,16 @@ export class ShardState {
     return this.#mapped((file) => use(this.#tensors(file, unit, bank)))
   }
 
+  /** Of a step that is the newest or the one before it, by the names in checkpoints; pieces of a tensor have its name. */
+  hashesAt(step: number): Hashes {
+    const of = (unit: Unit) =>
+      this.readAt(step, unit, ({ weights, moments }) => ({
+        ...withPrefix(WEIGHTS, hashesOf(weights)),
+        ...withPrefix(MOMENTS, hashesOf(moments)),
+      }))
+    return Object.assign({}, ...unitsOf(this.layout).map(of)) as Hashes
+  }
+
   /** A unit's tensors in the committed bank, over the file's own memory: the caller disposes of them. */
   view(unit: Unit): ShardTensors {
     return this.#tensors(this.#file, unit, this.#bank)
@@ -196,6 +207,9 @@ export class ShardState {
     return { weights: named(WEIGHTS, paths), moments: named(MOMENTS, this.#moments.get(unit)!) }
   }
 }
+
+const withPrefix = (prefix: string, hashes: Hashes): Hashes =>
+  Object.fromEntries(Object.entries(hashes).map(([name, hash]) => [prefix + name, hash]))
 
 /** `m.blocks.0.norm.weight` → the weight that it belongs to. */
 const pathOf = (moment: string) => moment.slice(moment.indexOf('.') + 1)

@@ -5,14 +5,16 @@
 import { createRequire } from 'node:module'
 import { availableParallelism } from 'node:os'
 import { dirname, join } from 'node:path'
-import { CheckpointError, type DType } from '@hearth/torch'
+import type { CheckpointError, DType } from '@hearth/torch'
 import { RankGroup, type CrewEvent, type RankGroupOptions } from '../../cluster/index.js'
 import { saveModel } from '../../formats/index.js'
 import type { LanguageModel } from '../../models/index.js'
+import type { Hashes } from '../bank-hashes.js'
 import { changesOf } from '../changes.js'
 import type { RunConfig } from '../config.js'
-import type { Engine } from '../engine.js'
 import type { Poison } from '../drill/poison.js'
+import { ranksUnderDrill, type RanksUnderDrill } from '../drill/ranks-under-drill.js'
+import type { Engine } from '../engine.js'
 import { EventLog, Goodput, refusalOf, saverLost, troubleOf } from '../event-log.js'
 import { checkBeginning, finishRewind } from '../go-back.js'
 import { heldOutLoss, type HeldOutLoss } from '../held-out.js'
@@ -20,23 +22,16 @@ import { judgedSteps, type Attempt, type JudgedSteps, type RewindVerdict } from 
 import type { Report } from '../run-events.js'
 import type { Run } from '../run-folder.js'
 import { noteProcess } from '../left-processes.js'
-import { Saver } from '../saver.js'
-import { metaOf } from '../session.js'
 import { removeStateFolder } from '../state-folder.js'
+import { StateChanged } from '../state-hashes.js'
 import type { TextData } from '../text-data.js'
 import type { Step } from '../trainer.js'
-import type { ShardSaverJob, ShardSaveTask } from './checkpoint-process.js'
 import { prepareShards, type PreparedShards } from './prepared-shards.js'
+import { RankCheckpoints } from './rank-checkpoints.js'
 import type { RankCommand, RankJob, RankResult } from './rank-program.js'
-import { shardFile, type RankOptions } from './shard-folder.js'
+import { openShards, shardFile, type RankOptions } from './shard-folder.js'
+import { ShardHashes } from './shard-hashes.js'
 import { modelOfShards } from './sharded-model.js'
-import { ShardState } from './shard-state.js'
-
-/** What is done to ranks by drills and tests. */
-export interface RanksUnderDrill extends Pick<RankGroup, 'processes' | 'inject'> {
-  /** Writes checkpoints. */
-  saver: Pick<Saver, 'processes'>
-}
 
 export interface ShardedSessionOptions extends RankOptions {
   run: Run<RunConfig>
@@ -57,21 +52,19 @@ export class ShardedSession implements Engine {
   readonly #log: EventLog
   readonly #goodput = new Goodput()
   #ranks!: RankGroup
-  #saver!: Saver<ShardSaveTask, ShardSaverJob>
-  /** The copy that is under way. */
-  #copy: { step: number; done: Promise<CheckpointError | undefined> } | undefined
+  #checkpoints!: RankCheckpoints
+  readonly #hashes: ShardHashes
   #step: number
-  #savedStep: number
-  #parent: string | null
   #lost = 0
 
   private constructor(options: ShardedSessionOptions, prepared: PreparedShards) {
     this.#options = options
     this.#prepared = prepared
     this.#step = prepared.step
-    this.#savedStep = prepared.checkpoint?.step ?? -1
-    this.#parent = prepared.checkpoint?.hash ?? null
     const { run, report } = options
+    const { guard, every } = run.config
+    const hashed = { every: guard.hashEvery, checkpointEvery: every.checkpoint }
+    this.#hashes = new ShardHashes({ ...hashed, order: (command) => this.#order(command) })
     const warn = (error: Error) => report({ kind: 'warning', message: `events cannot be written: ${error.message}` })
     this.#log = new EventLog(run.paths.events, (event) => report({ kind: 'trouble', event }), warn)
     this.#log.write({ kind: 'resumed', step: prepared.step, from: prepared.from })
@@ -85,12 +78,12 @@ export class ShardedSession implements Engine {
       options.report({ kind: 'restored', step, path })
     }
     const session = new ShardedSession(options, prepared)
-    await session.#start()
+    await session.#start(prepared.checkpoint)
     return session
   }
 
-  async #start(): Promise<void> {
-    const { ranks: size, patience, onRanks } = this.#options
+  async #start(begun: { step: number; hash: string } | undefined): Promise<void> {
+    const { ranks: size, patience } = this.#options
     this.#ranks = await RankGroup.start({
       size,
       entry: join(programs, 'rank-program.js'),
@@ -100,28 +93,21 @@ export class ShardedSession implements Engine {
       onLaunch: this.#noteProcess,
       onEvent: (event) => this.#notice(event),
     })
-    this.#saver = new Saver({
-      program: join('sharded', 'checkpoint-process.js'),
-      job: this.#saverJob(),
-      onLaunch: this.#noteProcess,
-      onLost: (event) => this.#log.write(saverLost(event)),
-    })
-    const [ranks, saver] = [this.#ranks, this.#saver]
-    onRanks?.({
-      saver,
-      get processes() {
-        return ranks.processes
-      },
-      inject: (rank, fault) => ranks.inject(rank, fault),
-    })
+    this.#checkpoints = this.#openCheckpoints(begun)
+    this.#options.onRanks?.(ranksUnderDrill(this.#ranks, this.#checkpoints, this.#prepared))
   }
 
   readonly #noteProcess = (pid: number) => noteProcess(this.#prepared.folder, pid)
 
-  #saverJob(): ShardSaverJob {
-    const { ranks, sharding, offload, run } = this.#options
+  #openCheckpoints(begun: { step: number; hash: string } | undefined): RankCheckpoints {
+    const { ranks, sharding, offload, run, report } = this.#options
     const { modelConfig: model, folder: state, hash } = this.#prepared
-    return { ranks, sharding, offload, model, state, hash, checkpoints: run.paths.checkpoints }
+    return new RankCheckpoints({
+      ...{ config: run.config, report, begun },
+      job: { ranks, sharding, offload, model, state, hash, checkpoints: run.paths.checkpoints },
+      onLaunch: this.#noteProcess,
+      onLost: (event) => this.#log.write(saverLost(event)),
+    })
   }
 
   get step(): number {
@@ -130,9 +116,7 @@ export class ShardedSession implements Engine {
 
   get model(): LanguageModel {
     const { modelConfig, layout, folder, hash } = this.#prepared
-    const states = Array.from({ length: layout.shards }, (_, shard) =>
-      ShardState.open({ path: shardFile(folder, shard), layout, shard, hash, offload: 'memory' }),
-    )
+    const states = openShards(folder, { layout, hash, offload: 'memory' })
     try {
       return modelOfShards(modelConfig, layout, states)
     } finally {
@@ -141,10 +125,17 @@ export class ShardedSession implements Engine {
   }
 
   async *steps(last: number): AsyncGenerator<Step, void, void> {
-    for await (const step of judgedSteps(this.#judged(), last)) {
-      this.#account(step)
-      yield step
-    }
+    while (this.step < last)
+      try {
+        for await (const step of judgedSteps(this.#judged(), last)) {
+          this.#account(step)
+          yield step
+        }
+        await this.#hashes.check(this.step)
+      } catch (error) {
+        if (!(error instanceof StateChanged)) throw error
+        await this.#heal(error)
+      }
   }
 
   #judged(): JudgedSteps {
@@ -166,35 +157,42 @@ export class ShardedSession implements Engine {
 
   async #attempt(step: number, batch: number): Promise<Attempt> {
     const [result] = (await this.#order({ kind: 'attempt', step, batch })) as RankResult[]
-    const commit = async () => {
-      // The next step leaves the one that is copied in its bank; the step after that would write there.
-      if (this.#copy && this.#copy.step !== step) await this.#copy.done
-      await this.#order({ kind: 'commit', step, batch, judge: this.#prepared.judge.state })
-      this.#step++
-    }
+    // What it was computed from is looked at before it is judged.
+    await this.#hashes.check(this.step)
     // Ranks give it up when the next one is asked for.
-    return { ...result!, commit, drop: () => undefined }
+    return { ...result!, commit: () => this.#commit(step, batch), drop: () => undefined }
+  }
+
+  async #commit(step: number, batch: number): Promise<void> {
+    // The next step leaves the one that is copied in its bank; the step after that would write there.
+    await this.#checkpoints.isCopied(step)
+    const hashed = this.#hashes.isDue(step + 1)
+    const { judge } = this.#prepared
+    const answers = await this.#order({ kind: 'commit', step, batch, judge: judge.state, hashed })
+    this.#hashes.note(hashed ? (answers as Hashes[]) : undefined)
+    this.#step = step + 1
   }
 
   #order(command: RankCommand): Promise<unknown[]> {
-    return this.#ranks.run(command, command.kind)
+    const phase = command.kind === 'commit' && command.hashed ? 'hashed commit' : command.kind
+    return this.#ranks.run(command, phase)
   }
 
-  /** Back to a checkpoint, or to the beginning: the ranks begin anew from there. */
+  /** By the step once more, from the state before it, where that gives what was written; else by a checkpoint. */
+  async #heal(changed: StateChanged): Promise<void> {
+    const { step } = this
+    await this.#checkpoints.isCopied()
+    const batch = this.#prepared.judge.batchOf(step - 1)
+    const healed = await this.#hashes.again(step, batch, changed, () => this.#commit(step - 1, batch))
+    if (!healed) await this.#goBack({ to: step, reason: changed.message })
+    const healedBy = healed ? 'the step again' : 'a checkpoint'
+    this.#log.write({ kind: 'corrupt', step, tensors: changed.tensors, healedBy })
+  }
+
+  /** Back to a checkpoint; what is saved at once has the batches that are left out from there. */
   async #rewind(verdict: RewindVerdict): Promise<void> {
     const { run, report } = this.#options
-    await this.#copy?.done
-    await Promise.all([this.#ranks.stop(), this.#saver.stop()])
-    removeStateFolder(run.folder)
-    const { judge } = this.#prepared
-    const prepared = await prepareShards(this.#options, verdict.to)
-    if (prepared.checkpoint === undefined) checkBeginning(verdict, run.config)
-    judge.restored(prepared.checkpoint?.judge)
-    this.#prepared = { ...prepared, judge }
-    this.#step = prepared.step
-    this.#parent = prepared.checkpoint?.hash ?? null
-    this.#savedStep = -1
-    await this.#start()
+    await this.#goBack(verdict, { anew: true })
     await finishRewind(verdict, this.step, {
       checkpoints: run.paths.checkpoints,
       save: () => this.save({ wait: true }),
@@ -203,32 +201,29 @@ export class ShardedSession implements Engine {
     })
   }
 
-  async save({ wait }: { wait: boolean }): Promise<CheckpointError | undefined> {
-    const { step } = this
-    if (this.#copy?.step === step) return wait ? await this.#copy.done : undefined
-    if (step === this.#savedStep) return undefined
-    // One copy at a time.
-    await this.#copy?.done
-    const done = this.#write(step).finally(() => (this.#copy = undefined))
-    this.#copy = { step, done }
-    if (wait) return await done
-    const { report } = this.#options
-    void done.then((refused) => refused && report({ kind: 'warning', message: refused.message }))
-    return undefined
+  /**
+   * To a checkpoint, or to the beginning: the ranks begin anew from there.
+   * @param options.anew it is to be saved once more, because the judge knows more
+   */
+  async #goBack(verdict: Pick<RewindVerdict, 'to' | 'reason'>, { anew = false } = {}): Promise<void> {
+    const { run } = this.#options
+    await this.#checkpoints.isCopied()
+    await Promise.all([this.#ranks.stop(), this.#checkpoints.stop()])
+    removeStateFolder(run.folder)
+    const { judge } = this.#prepared
+    const prepared = await prepareShards(this.#options, verdict.to)
+    const { checkpoint } = prepared
+    if (checkpoint === undefined) checkBeginning(verdict, run.config)
+    judge.restored(checkpoint?.judge)
+    this.#prepared = { ...prepared, judge }
+    this.#step = prepared.step
+    this.#hashes.note(undefined)
+    await this.#start(checkpoint && { ...checkpoint, ...(anew && { step: -1 }) })
   }
 
-  async #write(step: number): Promise<CheckpointError | undefined> {
-    const { run, report } = this.#options
-    report({ kind: 'phase', phase: 'checkpoint' })
-    const { keepCheckpoints: keep, every } = run.config
-    const meta = metaOf(run.config, this.#prepared.judge)
-    const result = await this.#saver.save({ step, meta, parent: this.#parent, keep, planned: every.checkpoint })
-    if (!result.saved) return new CheckpointError(result.problem)
-    if (result.problem !== undefined) report({ kind: 'warning', message: result.problem })
-    this.#savedStep = step
-    this.#parent = result.hash
-    report({ kind: 'checkpoint', step, path: result.path, seconds: result.seconds })
-    return undefined
+  async save(options: { wait: boolean }): Promise<CheckpointError | undefined> {
+    const { step } = this
+    return await this.#checkpoints.save({ step, judge: this.#prepared.judge, hashes: this.#hashes.known }, options)
   }
 
   async evaluate(maxTokens: number | undefined, signal?: AbortSignal): Promise<HeldOutLoss | undefined> {
@@ -252,12 +247,11 @@ export class ShardedSession implements Engine {
   }
 
   async close(): Promise<void> {
-    await this.#copy?.done.catch(() => undefined)
-    await Promise.all([this.#ranks.stop(), this.#saver.stop()])
+    await Promise.all([this.#ranks.stop(), this.#checkpoints.stop()])
     const goodput = this.#goodput.value
     if (goodput.steps > 0) this.#log.write({ kind: 'goodput', step: this.step, ...goodput })
     this.#log.close()
-    if (this.step === this.#savedStep) removeStateFolder(this.#options.run.folder)
+    if (this.step === this.#checkpoints.savedStep) removeStateFolder(this.#options.run.folder)
   }
 
   #job(rank: number): RankJob {
