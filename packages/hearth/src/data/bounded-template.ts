@@ -4,6 +4,7 @@
 import { createRequire } from 'node:module'
 import { MessageChannel, receiveMessageOnPort, Worker, type MessagePort } from 'node:worker_threads'
 import { DataError } from '@hearth/torch'
+import { TASK_DIALECT } from './task-templates.js'
 
 /** Seconds that a template may take; milliseconds are usual. */
 const SECONDS = 2
@@ -16,7 +17,9 @@ const LARGEST_TEXT = 2 ** 24
 
 // Both are CommonJS in a text, so that they start from anywhere. The process: a line of JSON in, a line out.
 const PROCESS = `
-const { Template } = require(process.argv[1])
+const jinja = require(process.argv[1])
+const { Template } = jinja
+${TASK_DIALECT}
 const largest = Number(process.argv[2])
 const templates = new Map()
 const parsed = (source) => {
@@ -24,9 +27,9 @@ const parsed = (source) => {
   if (!templates.has(source)) templates.set(source, new Template(source))
   return templates.get(source)
 }
-const render = ({ source, values }) => {
-  const text = parsed(source).render(values)
-  if (text.length <= largest) return { text }
+const render = ({ source, values, isTask }) => {
+  const { text, value } = isTask ? renderTask(jinja, source, values) : { text: parsed(source).render(values) }
+  if (text.length <= largest) return { text, value }
   return { error: 'it made a text of ' + text.length + ' characters, at most ' + largest + ' are taken' }
 }
 const answer = (line) => {
@@ -113,11 +116,29 @@ function start(): Renderer {
  * @throws DataError when the template fails, takes too long or makes too much
  */
 export function renderBounded(source: string, values: Record<string, unknown>): string {
+  return ask({ source, values }).text
+}
+
+/** What a template of a task gives: its text, and the list that it is where it is one expression with a list. */
+export interface TaskText {
+  text: string
+  value?: unknown[]
+}
+
+/**
+ * As renderBounded(), in the Jinja of lm-evaluation-harness (task-templates.ts).
+ * @throws DataError besides for a name that the values do not have
+ */
+export function renderTaskTemplate(source: string, values: Readonly<Record<string, unknown>>): TaskText {
+  return ask({ source, values, isTask: true })
+}
+
+function ask(request: { source: string; values: object; isTask?: boolean }): TaskText {
   const { port, flag } = (running ??= start())
   Atomics.store(flag, 0, 0)
-  port.postMessage({ source, values })
+  port.postMessage(request)
   Atomics.wait(flag, 0, 0)
-  const { message } = receiveMessageOnPort(port) as { message: { text: string } | { error: string } }
+  const { message } = receiveMessageOnPort(port) as { message: TaskText | { error: string } }
   if ('error' in message) throw new DataError(message.error)
-  return message.text
+  return message
 }

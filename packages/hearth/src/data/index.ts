@@ -1,6 +1,7 @@
 /**
  * hearth/data: from text on disk to batches of ids. Tokenizers, documents, token shards, loaders with an exact position.
  */
+export { renderTaskTemplate, type TaskText } from './bounded-template.js'
 export { ChatTemplate, chatTemplateNames, type Message, type RenderOptions } from './chat-template.js'
 export { hashCounters, philox, uniform } from './counter-random.js'
 export { checkDocuments, readDocuments } from './documents/read.js'
@@ -12,6 +13,7 @@ export { createLoader } from './loader/loader.js'
 export type { Dataset, Loader, LoaderOptions, TextBatch } from './loader/loader.js'
 export { packSequences } from './rows/packing.js'
 export { prepareReadRows, prepareRows, type PreparedRows, type PrepareRowsOptions } from './rows/prepare-rows.js'
+export { readRawRows } from './rows/raw-rows.js'
 export { readRows, type ReadRows } from './rows/read-rows.js'
 export { RowBatches, type RowBatch, type RowBatchOptions } from './rows/row-batches.js'
 export { readRowSets, RowSet, writeRows, type RowKind, type SplitRows } from './rows/row-set.js'
