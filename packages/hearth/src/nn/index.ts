@@ -29,7 +29,15 @@ export {
 export { KeyValueCache, type CacheShape } from './key-value-cache.js'
 export { addLayerNorm, layerNorm, type LayerNorm } from './layer-norm.js'
 export { groupedGatedLinear, type Expert } from './experts.js'
-export { floatWeight, linear, withoutBias, type Linear, type LinearActivation, type LinearOptions } from './linear.js'
+export {
+  floatWeight,
+  linear,
+  ROWS_AS_ALONE,
+  withoutBias,
+  type Linear,
+  type LinearActivation,
+  type LinearOptions,
+} from './linear.js'
 export { linearCrossEntropy, type LinearCrossEntropyOptions } from './linear-cross-entropy.js'
 export { squaredRowsOf, type LowRank } from './low-rank.js'
 export { addRmsNorm, rmsNorm, type RmsNorm } from './rms-norm.js'

@@ -18,6 +18,12 @@ export interface Linear {
   base?: BaseCodes
 }
 
+/**
+ * In a product of at most this many rows on the CPU each has the bits that it has alone; in products of more, the bits that it
+ * has in any of them.
+ */
+export const ROWS_AS_ALONE = 32
+
 /** What `hearth::linear` can apply to its sums before they are written. */
 export type LinearActivation = 'none' | 'gelu' | 'gelu_tanh' | 'silu'
 

@@ -37,6 +37,9 @@ const SHAPES = [
   [130, 600, 220],
 ] as const
 
+const byLibrary =
+  ['reference', 'baseline'].includes(process.env.HEARTH_KERNELS ?? '') || process.env.HEARTH_GEMM === 'library'
+
 describe.each(KERNEL_DTYPES)('linear in %s', (dtype) => {
   test.each(SHAPES)('of %i rows from %i to %i agrees with float64', (rows, width, out) => {
     expectLikeFloat64(linear, [normal([rows, width], dtype, 1), normal([out, width], dtype, 2)], dtype)
@@ -62,6 +65,20 @@ describe.each(KERNEL_DTYPES)('linear in %s', (dtype) => {
     ]
     expectLikeFloat64(linear, strided, dtype)
   })
+
+  test.skipIf(byLibrary)(
+    'gives a row the bits that it has alone, and beside many those that it has beside any others',
+    () => {
+      const [x, w] = [normal([80, 300], dtype, 1), normal([70, 300], dtype, 2)]
+      const row = (first: number, rows: number, at: number) =>
+        linear(x.narrow(0, first, rows), w)
+          .narrow(0, at - first, 1)
+          .toArray()
+      for (const rows of [2, 7, 8, 13, 32])
+        for (const at of [40, 39 + rows]) expect(row(40, rows, at)).toEqual(row(at, 1, at))
+      for (const rows of [34, 45, 80]) expect(row(0, rows, 32)).toEqual(row(0, 33, 32))
+    },
+  )
 
   test.each([250, 5])('gives the same bits with one thread and with two, of %i rows', (rows) => {
     const threads = numThreads()

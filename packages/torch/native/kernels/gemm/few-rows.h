@@ -4,8 +4,10 @@
 
 namespace hearth {
 
-/** The most rows of L; with more, packing pays. */
+/** The most rows of one task. */
 constexpr int64_t kFewRows = 7;
+/** The most rows of L, in several tasks; with more, packing pays. */
+constexpr int64_t kRowsInPlace = 32;
 
 /** sums (rows, columns), `sumsStride` apart, = x Wᵀ for some rows of W. */
 template <typename T>

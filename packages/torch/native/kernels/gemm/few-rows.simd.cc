@@ -31,7 +31,7 @@ HEARTH_INLINE void sumsOf(const FewRowsTask<T>& task, int64_t column) {
 
 template <int Rows, typename T>
 void productOfRows(const FewRowsTask<T>& task) {
-  constexpr int C = Rows <= 3 ? 4 : 2;  // at most 14 sums in 16 registers
+  constexpr int C = Rows <= 3 ? 4 : Rows == 4 ? 3 : 2;  // at most 14 sums in 16 registers
   int64_t column = 0;
   for (; column + C <= task.columns; column += C) sumsOf<Rows, C>(task, column);
   for (; column < task.columns; ++column) sumsOf<Rows, 1>(task, column);

@@ -19,14 +19,14 @@ namespace {
 using at::Tensor;
 using TwoTensors = std::tuple<Tensor, Tensor>;
 
-/** Products with few rows take longer to pack than to compute. */
+/** Gradients of few rows take longer to pack than to compute. */
 const GemmKernel* kernelFor(const Tensor& left, int64_t rows) {
   return isOurs(left) && rows > kFewRows ? chosenKernel(left.scalar_type()) : nullptr;
 }
 
 /** Whether the weight can be read where it lies. */
 bool readsInPlace(const Tensor& x, const Tensor& weight, int64_t rows) {
-  return isOurs(x) && rows > 0 && rows <= kFewRows && weight.stride(1) == 1 && chosenKernel(x.scalar_type()) != nullptr;
+  return isOurs(x) && rows > 0 && rows <= kRowsInPlace && weight.stride(1) == 1 && chosenKernel(x.scalar_type()) != nullptr;
 }
 
 template <typename T>
@@ -35,19 +35,29 @@ void sumFewRows(const FewRowsTask<T>& task) {
   else fewRowsTable().bfloat16(task);
 }
 
-/** x Wᵀ for x (rows, depth) of at most kFewRows rows, strip of columns by strip. */
+/** Columns whose weights stay in the second cache while group after group of rows meets them. */
+int64_t stripOf(int64_t rows, int64_t bytesOfColumn) {
+  constexpr int64_t kMost = 64, kCached = 128 * 1024, kLeast = 12;
+  return rows <= kFewRows ? kMost : std::clamp(kCached / std::max<int64_t>(1, bytesOfColumn) / kLeast * kLeast, kLeast, kMost);
+}
+
+/** x Wᵀ for x (rows, depth) of at most kRowsInPlace rows, strip of columns by strip. A row has the bits that it has alone. */
 template <typename T>
 void fewRowsProduct(const Tensor& x, const Tensor& weight, const Epilogue<T>& finish) {
-  constexpr int64_t kStrip = 64;
   const Tensor wide = x.to(at::kFloat).contiguous();
   const int64_t rows = wide.size(0), depth = wide.size(1), columns = weight.size(0), stride = weight.stride(0);
-  const int64_t grain = std::max<int64_t>(1, kElementwiseGrain / (kStrip * std::max<int64_t>(1, depth)));
-  at::parallel_for(0, (columns + kStrip - 1) / kStrip, grain, [&](int64_t first, int64_t last) {
-    float sums[kFewRows * kStrip];
-    for (int64_t column = first * kStrip; column < std::min(columns, last * kStrip); column += kStrip) {
-      const int64_t count = std::min(kStrip, columns - column);
-      sumFewRows<T>({dataOf<float>(wide), rows, depth, dataOf<T>(weight) + column * stride, stride, count, sums, kStrip});
-      for (int64_t row = 0; row < rows; ++row) finish(row, column, count, sums + row * kStrip);
+  const int64_t groups = rows <= kFewRows ? 1 : (rows + kFewRows - 2) / (kFewRows - 1), rowsAtOnce = (rows + groups - 1) / groups;
+  const int64_t strip = stripOf(rows, depth * static_cast<int64_t>(sizeof(T)));
+  const int64_t grain = std::max<int64_t>(1, kElementwiseGrain / (strip * std::max<int64_t>(1, depth)));
+  at::parallel_for(0, (columns + strip - 1) / strip, grain, [&](int64_t first, int64_t last) {
+    float sums[kFewRows * 64];
+    for (int64_t column = first * strip; column < std::min(columns, last * strip); column += strip) {
+      const int64_t count = std::min(strip, columns - column);
+      for (int64_t from = 0; from < rows; from += rowsAtOnce) {
+        const int64_t some = std::min(rowsAtOnce, rows - from);
+        sumFewRows<T>({dataOf<float>(wide) + from * depth, some, depth, dataOf<T>(weight) + column * stride, stride, count, sums, strip});
+        for (int64_t row = 0; row < some; ++row) finish(from + row, column, count, sums + row * strip);
+      }
     }
   });
 }
@@ -57,8 +67,8 @@ TwoTensors linearForwardCpu(const Tensor& x, const Tensor& weight, const Optiona
   checkLinear(x, weight, bias, residual);
   const LinearActivation chosen = activationNamed(activation);
   const int64_t columns = weight.size(0), rows = weight.size(1) > 0 ? x.numel() / weight.size(1) : 0;
-  const GemmKernel* const kernel = kernelFor(x, rows);
   const bool inPlace = readsInPlace(x, weight, rows);
+  const GemmKernel* const kernel = inPlace ? nullptr : kernelFor(x, rows);
   if (kernel == nullptr && !inPlace) return linearForwardReference(x, weight, bias, residual, activation, keepsBefore);
   const Tensor b = bias.has_value() ? bias->contiguous() : Tensor(), r = residual.has_value() ? residual->contiguous() : Tensor();
   const Tensor y = at::empty(shapeOfLinear(x, weight), x.options()), before = keepsBefore ? at::empty_like(y) : at::empty({0}, x.options());
