@@ -40,6 +40,7 @@ export {
   familyOf,
   keyValueCacheOf,
   logits,
+  pageBytesOf,
   pagedCacheOf,
   placeModel,
   preset,

@@ -1,7 +1,7 @@
 // From names to models: which family a config.json belongs to, presets, and new models.
 import { ConfigError, HearthError, noGrad, scope, type Device, type DType, type Tensor } from '@hearth/torch'
 import { closest } from 'fastest-levenshtein'
-import { KeyValueCache, PagedCache, type PageDType } from '../nn/index.js'
+import { bytesOfPage, KeyValueCache, PagedCache, type PageDType, type PagesShape } from '../nn/index.js'
 import { disposeTree, leavesOf, mapTree } from '../tree/index.js'
 import type { Family, ForwardOptions, LanguageModel } from './family.js'
 import { gpt2 } from './gpt2/model.js'
@@ -157,8 +157,14 @@ export interface PagedCacheOptions {
 
 /** Pages that fit a model, for many texts at once. The caller disposes them. */
 export function pagedCacheOf(model: LanguageModel, { pages, dtype }: PagedCacheOptions): PagedCache {
+  return new PagedCache({ ...pageOf(model, dtype), pages, device: leavesOf(model.weights)[0]!.device })
+}
+
+/** Bytes that a page of pagedCacheOf() takes. */
+export const pageBytesOf = (model: LanguageModel, dtype?: PageDType): number => bytesOfPage(pageOf(model, dtype))
+
+function pageOf(model: LanguageModel, dtype: PageDType | undefined): Omit<PagesShape, 'pages'> {
   const { layers, keyValueHeads, headDim } = model.family.shape(model.config)
-  const like = leavesOf(model.weights)[0]!
-  const own = like.dtype === 'bfloat16' ? 'bfloat16' : 'float32'
-  return new PagedCache({ layers, heads: keyValueHeads, headDim, pages, dtype: dtype ?? own, device: like.device })
+  const own = leavesOf(model.weights)[0]!.dtype === 'bfloat16' ? 'bfloat16' : 'float32'
+  return { layers, heads: keyValueHeads, headDim, dtype: dtype ?? own }
 }

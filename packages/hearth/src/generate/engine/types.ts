@@ -101,9 +101,12 @@ export interface Constraint {
 export interface EngineOptions {
   /** Requests that are decoded together; others wait in the order in which they came. @default 8 */
   maxBatch?: number
-  /** Tokens of a prompt that are read between two tokens of the others. @default 256 */
+  /** Tokens of a prompt that are read between two tokens of the others; of a long prompt at least 33. @default 256 */
   prefillChunk?: number
-  /** Tokens whose keys and values fit, of all requests together. @default the model's context, four times */
+  /**
+   * Tokens whose keys and values fit, of all requests together. @default the model's context for each of maxBatch, as far
+   * as a quarter of the machine's memory goes
+   */
   cacheTokens?: number
   /** How keys and values are kept; int8 has a scale for each token and head. @default that of the weights */
   cacheDtype?: 'float32' | 'bfloat16' | 'int8'
