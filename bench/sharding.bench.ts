@@ -1,5 +1,6 @@
 // Memory of a rank for each stage of sharding: what the formula says (hearth/train memoryPerWorker), and what two processes
-// measure: tensors at their peak and the mapped state, and the growth of the resident memory. npx tsx bench/sharding.bench.ts
+// measure: tensors at their peak and the mapped state, or, where the state is on disk, the growth of the resident memory.
+// npx tsx bench/sharding.bench.ts
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
@@ -76,8 +77,9 @@ async function run(sharding: Sharding, offload: Offload, folder: string) {
   const { shapes } = skeleton()
   const sizes = { ranks: RANKS, slots: RANKS, tokens: TOKENS, width: WIDTH, bytes: 4, moments: 2 } as const
   const formula = memoryPerWorker({ shapes, sharding, offload, ...sizes })
-  const expected = offload === 'memory' ? formula.total : formula.step
-  const measured = first.tensors + first.mapped
+  const expected = formula.total
+  // What is mapped from disk is seen in the resident memory alone.
+  const measured = offload === 'memory' ? first.tensors + first.mapped : first.resident
   const MB = (bytes: number) => `${(bytes / 1e6).toFixed(0)} MB`.padStart(9)
   console.log(
     `${sharding.padEnd(11)}${offload.padEnd(7)}${MB(expected)}${MB(measured)}${(measured / expected).toFixed(3).padStart(8)}${MB(first.resident)}`,

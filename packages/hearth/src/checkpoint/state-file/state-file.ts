@@ -3,7 +3,7 @@
 // a consistent bank behind, and its successor maps it and goes on. Each bank is a safetensors image.
 // Two banks take turns. A third is used while a durable checkpoint copies one of them, so that training never waits.
 // Not here: durable checkpoints (save.ts), who writes which tensor (hearth/cluster).
-import { closeSync, openSync, rmSync, writeSync } from 'node:fs'
+import { closeSync, openSync, readSync, rmSync, writeSync } from 'node:fs'
 import {
   CheckpointError,
   dtypeBytes,
@@ -58,7 +58,11 @@ export class StateFile {
     this.banks = banks
     this.#stride = wholePages(bankBytes)
     this.#bankBytes = bankBytes
-    const image = (offset: number, length: number) => memory.bytes(FIRST_BANK + offset, length)
+    // Read, not mapped: a view would keep all of the file mapped until the garbage collector comes by.
+    const image = (offset: number, length: number) => {
+      const bytes = new Uint8Array(length)
+      return bytes.subarray(0, readSync(file, bytes, 0, length, FIRST_BANK + offset))
+    }
     this.#entries = readSafetensorsHeader(path, bankBytes, image).entries
   }
 

@@ -57,21 +57,27 @@ interface Sizes {
   block: number
   /** Of the largest weight around the blocks where it is the head too: its gradients are added up. */
   tied: number
+  /** Of the weights around the blocks that have a gradient before the blocks do: the head, or the embedding that is the head too. */
+  late: number
   /** Of this rank's shards. */
   shards: number
+  /** Of its shard of the weights around the blocks. */
+  outerShard: number
   /** Bytes. */
   activations: number
 }
 
 function sizesOf({ shapes, bytes, tokens, width }: MemoryOptions, layout: ReturnType<typeof shardLayout>): Sizes {
   const padded = ({ shardLength }: { shardLength: number }) => shardLength * layout.shards
-  const hasHead = Object.keys(shapes).some((path) => path.startsWith('head.'))
+  const head = Object.keys(shapes).filter((path) => path.startsWith('head.'))
   const around = layout.outer.shards.flat().map(({ path }) => elementsOf(shapes[path]!))
   return {
     all: total(unitsOf(layout).map(padded)),
     outer: padded(layout.outer),
     block: Math.max(0, ...layout.blocks.map(padded)),
-    tied: hasHead ? 0 : Math.max(0, ...around),
+    tied: head.length > 0 ? 0 : Math.max(0, ...around),
+    late: head.length > 0 ? total(head.map((path) => elementsOf(shapes[path]!))) : padded(layout.outer),
+    outerShard: layout.outer.shardLength,
     shards: total(unitsOf(layout).map(({ shardLength }) => shardLength)),
     activations: bytes * tokens * width * (layout.blocks.length + 1 + BLOCK_ACTIVATIONS),
   }
@@ -90,12 +96,14 @@ function atOnce({ sharding, offload, bytes, slots, ranks }: MemoryOptions, sizes
 
 /** Weights are gathered, and gradients reduced, block by block. */
 function inRounds({ sharding, bytes, slots, ranks }: MemoryOptions, sizes: Sizes): number {
-  const { all, outer, block, tied, shards, activations } = sizes
+  const { all, outer, block, tied, late, shards, outerShard, activations } = sizes
   const partial = FLOAT * shards * (1 + Math.floor(Math.log2(slots / ranks)))
+  // Of the only slot, what lies around the blocks is summed when they are done.
+  const notYet = slots === ranks ? FLOAT * outerShard : 0
   const gathered = sharding === 'gradients' ? bytes * (all - outer) : 0
   const streamed = sharding === 'gradients' ? 0 : 2 * bytes * block
   // Weights and gradients around the blocks, and a block's gradients: as they came, flat, and as others send them.
-  const blocks = 2 * bytes * outer + streamed + bytes * block + 2 * FLOAT * block
+  const blocks = bytes * (outer + late) - notYet + streamed + bytes * block + 2 * FLOAT * block
   const embedding = bytes * (2 * outer + tied) + 2 * FLOAT * block
   const around = (sharding === 'gradients' ? bytes * outer : 0) + 2 * FLOAT * outer
   return gathered + partial + activations + Math.max(blocks, embedding, around)
