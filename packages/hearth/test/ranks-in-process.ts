@@ -35,10 +35,16 @@ const SIZES = {
   max_position_embeddings: 16,
 }
 
-/** @param type gpt2 and llama-tied have tied heads */
-export function smallModel(type: 'gpt2' | 'llama' | 'llama-tied' | 'gpt_neox'): LanguageModel {
+/**
+ * @param type gpt2 and llama-tied have tied heads
+ * @param changes to its configuration
+ */
+export function smallModel(
+  type: 'gpt2' | 'llama' | 'llama-tied' | 'gpt_neox' | 'mixtral',
+  changes: Record<string, unknown> = {},
+): LanguageModel {
   const [model_type] = type.split('-')
-  return createModel({ model_type, tie_word_embeddings: /gpt2|tied/.test(type), ...SIZES }, { seed: 5 })
+  return createModel({ model_type, tie_word_embeddings: /gpt2|tied/.test(type), ...SIZES, ...changes }, { seed: 5 })
 }
 
 const TOKENS = 16

@@ -95,6 +95,27 @@ describe.each(['gpt2', 'llama', 'llama-tied', 'gpt_neox'] as const)('%s', (type)
   )
 })
 
+describe('what is drawn and chosen within a block', () => {
+  const rates = (rate: number) => ({ embd_pdrop: rate, attn_pdrop: rate, resid_pdrop: rate })
+  const experts = { num_local_experts: 4, num_experts_per_tok: 2, router_aux_loss_coef: 0.02 }
+  const dropping = smallModel('gpt2', rates(0.2))
+  const mixing = smallModel('mixtral', experts)
+  const expected = { dropout: plainly(dropping, adamw()), experts: plainly(mixing, adamw()) }
+
+  test.each(SHARDINGS)('has the bits of the plain trainer with sharding %s', async (sharding) => {
+    const over = { sharding, ranks: 2, optimizer: adamw() }
+    expectSame(await sharded({ model: dropping, ...over }), await expected.dropout)
+    expectSame(await sharded({ model: mixing, ...over }), await expected.experts)
+  })
+
+  test('counts: other rates and another weight of the balance give other losses', async () => {
+    const losses = async (model: LanguageModel) => (await plainly(model, adamw())).steps.map(({ loss }) => loss)
+    expect(await losses(smallModel('gpt2', rates(0)))).not.toEqual((await expected.dropout).steps.map((s) => s.loss))
+    const unbalanced = smallModel('mixtral', { ...experts, router_aux_loss_coef: 0 })
+    expect(await losses(unbalanced)).not.toEqual((await expected.experts).steps.map((s) => s.loss))
+  })
+})
+
 describe('sharding', () => {
   const model = smallModel('llama')
 
