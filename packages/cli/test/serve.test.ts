@@ -1,7 +1,8 @@
 // `hearth serve` as a process: it says where it is, fine-tunes what it serves, and ends when it is told.
-import { createReadStream, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createReadStream, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { trainByteLevelBpe } from 'hearth/data'
 import { saveModel } from 'hearth/formats'
 import { createModel } from 'hearth/models'
@@ -73,7 +74,7 @@ test('a fine-tuning job is a run, and its adapter is served at once; what is wro
 
   const wrong = await client.files.create({ file: new File(['{"nothing": 1}\n'], 'x.jsonl'), purpose: 'fine-tune' })
   const failed = await client.fineTuning.jobs.create({ model: 'tiny', training_file: wrong.id })
-  expect((await ended(failed.id)).error!.message).toMatch(/row 1/)
+  expect((await ended(failed.id)).error!.message).toMatch(/line 1/)
   await expect(client.files.retrieve('../base/config.json')).rejects.toThrow(/404/)
 }, 90_000)
 
@@ -84,6 +85,65 @@ async function ended(id: string): Promise<OpenAI.FineTuning.FineTuningJob> {
     await new Promise((resolve) => setTimeout(resolve, 100))
   }
 }
+
+test('evaluate gives a model here and the same model at an endpoint the same scores', async () => {
+  const tasks = ['poems', 'poem-bytes'].map((name) =>
+    fileURLToPath(new URL(`../../../examples/tasks/${name}.yaml`, import.meta.url)),
+  )
+  const url = `${client.baseURL}#tiny`
+  const line = ['evaluate', 'base', url, '--tasks', tasks.join(), '--tokenizer', 'base', '--context-length', '128']
+  const { stdout, stderr } = await hearth([...line, '--output', 'out', '--log-samples'], { cwd })
+  expect(stderr.match(/Wrote out\/(base|tiny)\/results_/g)).toHaveLength(2)
+  const rows = stdout
+    .trim()
+    .split('\n')
+    .slice(1)
+    .map((row) => row.trim().split(/ {2,}/))
+  expect(rows.map(([task, , , metric]) => `${task} ${metric}`)).toEqual([
+    'poems acc ↑',
+    'poems acc_norm ↑',
+    'poem_bytes word_perplexity ↓',
+    'poem_bytes bits_per_byte ↓',
+  ])
+  for (const [, , , , here, there] of rows)
+    expect(Math.abs(parseFloat(here!) / parseFloat(there!) - 1) || 0).toBeLessThan(1e-4)
+  // By texts, without a tokenizer, and generated: the answers themselves.
+  const asked = await hearth(
+    [
+      'evaluate',
+      'base',
+      url,
+      '--tasks',
+      [tasks[0], tasks[0]!.replace('poems', 'poem-words')].join(),
+      '--output',
+      'texts',
+      '--log-samples',
+    ],
+    { cwd },
+  )
+  expect(asked.stderr).not.toMatch(/error/)
+  for (const task of ['poems', 'poem_words']) {
+    const [here, there] = ['base', 'tiny'].map((name) => {
+      const file = readdirSync(join(cwd, 'texts', name)).find((each) => each.startsWith(`samples_${task}`))!
+      const lines = readFileSync(join(cwd, 'texts', name, file), 'utf8')
+        .trim()
+        .split('\n')
+      return lines.flatMap((each) =>
+        (JSON.parse(each) as { resps: ([number] | string)[] }).resps.map(([first]) => first),
+      )
+    })
+    expect(here!.length).toBeGreaterThan(7)
+    here!.forEach((answer, i) => {
+      if (typeof answer === 'number') expect(Math.abs(answer - (there![i] as number))).toBeLessThan(1e-3)
+      else expect(answer).toBe(there![i])
+    })
+  }
+  const chat = await hearth(['evaluate', `${client.baseURL}/chat/completions#tiny`, '--tasks', tasks[0]!], { cwd })
+  expect([chat.code, chat.stderr]).toEqual([
+    1,
+    expect.stringMatching(/tiny: is a chat endpoint, which gives no log probabilities; poems need them/),
+  ])
+})
 
 test('mistakes of the line are said before anything is opened', async () => {
   const open = await hearth(['serve', 'base', '--host', '0.0.0.0'], { cwd })

@@ -4,6 +4,7 @@ import { adapt } from './adapt.js'
 import { convert } from './convert.js'
 import { doctor } from './doctor.js'
 import { drill } from './drill.js'
+import { evaluate } from './evaluate.js'
 import { generate } from './generate.js'
 import { inspect } from './inspect.js'
 import { launch } from './launch.js'
@@ -26,6 +27,7 @@ export const commands: readonly Command[] = [
   generate,
   serve,
   score,
+  evaluate,
   tokenize,
   convert,
   inspect,
