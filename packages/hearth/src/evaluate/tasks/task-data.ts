@@ -1,7 +1,7 @@
 // The rows of a task: files beside it, a folder, or a data set on the hub, in the layouts that the hub's own library knows.
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
-import { DataError } from '@hearth/torch'
+import { DataError, HearthError } from '@hearth/torch'
 import { parse } from 'yaml'
 import { readRawRows } from '../../data/index.js'
 import { fetchDataset, parseHubName, type HubName, type HubOptions } from '../../formats/index.js'
@@ -47,9 +47,8 @@ function givenFiles(files: unknown, split: string, task: TaskDefinition): string
 }
 
 function inFolder(folder: string, name: string | undefined, split: string, task: TaskDefinition): string[] {
-  const all = readdirSync(folder, { recursive: true, encoding: 'utf8' }).map((path) => path.replaceAll('\\', '/'))
-  const card = join(folder, 'README.md')
-  const found = splitFiles(all, existsSync(card) ? readFileSync(card, 'utf8') : '', name, split)
+  const all = filesIn(folder)
+  const found = splitFiles(all, cardIn(folder), name, split)
   if (found.length > 0) return found.map((path) => join(folder, path))
   throw missing(`${task.task}: ${folder}`, all, name, split)
 }
@@ -61,29 +60,48 @@ async function fromHub(
   task: TaskDefinition,
   hub: HubOptions,
 ): Promise<string[]> {
+  const seen: string[] = []
   for (const revision of repo.revision === 'main' ? ['main', CONVERTED] : [repo.revision]) {
     const at = { ...repo, revision }
-    const listed: string[] = []
-    const first = await fetchDataset(at, (path) => listed.push(path) > 0 && path === 'README.md', hub)
+    let all: string[] = []
+    const first = await fetchDataset(at, (path) => all.push(path) > 0 && path === 'README.md', hub).catch((cause: unknown) => {
+      // Most data sets have no such branch; that is no more to be said than that the rows are missing.
+      if (revision !== CONVERTED || !(cause instanceof HearthError)) throw cause
+      throw missing(`${task.task}: ${repo.repo}`, seen, name, split, cause)
+    })
     // Off the network nothing is listed: what the cache has is all there is.
-    if (listed.length === 0) return inFolder(first, name, split, task)
-    const card = join(first, 'README.md')
-    const wanted = splitFiles(listed, existsSync(card) ? readFileSync(card, 'utf8') : '', name, split)
-    if (wanted.length > 0) {
-      const folder = await fetchDataset(at, (path) => path === 'README.md' || wanted.includes(path), hub)
-      return wanted.map((path) => join(folder, path))
-    }
-    if (revision === CONVERTED || repo.revision !== 'main')
-      throw missing(`${task.task}: ${repo.repo}`, listed, name, split)
+    const isListed = all.length > 0
+    if (!isListed) all = filesIn(first)
+    seen.push(...all)
+    const wanted = splitFiles(all, cardIn(first), name, split)
+    if (wanted.length === 0) continue
+    const folder = isListed ? await fetchDataset(at, (path) => wanted.includes(path), hub) : first
+    return wanted.map((path) => join(folder, path))
   }
-  throw missing(`${task.task}: ${repo.repo}`, [], name, split)
+  throw missing(`${task.task}: ${repo.repo}`, seen, name, split)
 }
 
-function missing(what: string, files: readonly string[], name: string | undefined, split: string): DataError {
+function filesIn(folder: string): string[] {
+  return readdirSync(folder, { recursive: true, encoding: 'utf8' }).map((path) => path.replaceAll('\\', '/'))
+}
+
+function cardIn(folder: string): string {
+  const card = join(folder, 'README.md')
+  return existsSync(card) ? readFileSync(card, 'utf8') : ''
+}
+
+function missing(
+  what: string,
+  files: readonly string[],
+  name: string | undefined,
+  split: string,
+  cause?: unknown,
+): DataError {
   const data = files.filter((path) => READABLE.test(path))
   return new DataError(
     `${what} has no files for the split ${split}${name === undefined ? '' : ` of ${name}`}; it has ${data.slice(0, 8).join(', ') || 'no files of rows'}`,
     {
+      cause,
       remedy: `a file of a split is named for it, as ${split}.jsonl or ${name ?? 'data'}/${split}-00000-of-00001.parquet`,
     },
   )
