@@ -64,11 +64,13 @@ async function fromHub(
   for (const revision of repo.revision === 'main' ? ['main', CONVERTED] : [repo.revision]) {
     const at = { ...repo, revision }
     let all: string[] = []
-    const first = await fetchDataset(at, (path) => all.push(path) > 0 && path === 'README.md', hub).catch((cause: unknown) => {
-      // Most data sets have no such branch; that is no more to be said than that the rows are missing.
-      if (revision !== CONVERTED || !(cause instanceof HearthError)) throw cause
-      throw missing(`${task.task}: ${repo.repo}`, seen, name, split, cause)
-    })
+    const first = await fetchDataset(at, (path) => all.push(path) > 0 && path === 'README.md', hub).catch(
+      (cause: unknown) => {
+        // Most data sets have no such branch; that is no more to be said than that the rows are missing.
+        if (revision !== CONVERTED || !(cause instanceof HearthError)) throw cause
+        throw missing(`${task.task}: ${repo.repo}`, seen, name, split, cause)
+      },
+    )
     // Off the network nothing is listed: what the cache has is all there is.
     const isListed = all.length > 0
     if (!isListed) all = filesIn(first)
