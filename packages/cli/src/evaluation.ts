@@ -91,10 +91,12 @@ const BAR = 20
 function progressOf(name: string, status: StatusLine | undefined) {
   const began = performance.now()
   return (answered: number, of: number) => {
-    const left = ((performance.now() - began) / answered) * (of - answered)
+    const seconds = (performance.now() - began) / 1000
+    // The first answers take longest, and say nothing of the rest.
+    const left = seconds < 3 ? '' : `  ${formatDuration((seconds / answered) * (of - answered))} left`
     const full = Math.floor((answered / of) * BAR)
     const bar = `${'█'.repeat(full)}${'░'.repeat(BAR - full)}`
-    status?.set(`${bar} ${answered} of ${of} answers  ${formatDuration(left / 1000)} left  ${name}`)
+    status?.set(`${bar} ${answered} of ${of} answers${left}  ${name}`)
   }
 }
 

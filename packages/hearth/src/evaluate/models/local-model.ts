@@ -43,7 +43,8 @@ export class LocalModel implements EvaluatedModel {
     this.name = name
     this.#model = model
     this.#tokenizer = tokenizer
-    this.#batchSize = batchSize
+    // Experts read what the others beside it leave to them: their products have other shapes in other company.
+    this.#batchSize = 'num_local_experts' in model.family.toConfig(model.config) ? 1 : batchSize
     this.#longest = model.family.shape(model.config).contextLength
   }
 
@@ -120,7 +121,10 @@ export class LocalModel implements EvaluatedModel {
         throw new DataError(
           `${this.name}: a continuation of ${continuation.length} tokens cannot be scored; the model reads 1 to ${this.#longest}`,
         )
-      const ids = Int32Array.of(...context, ...continuation).slice(-(this.#longest + 1), -1)
+      const whole = new Int32Array(context.length + continuation.length)
+      whole.set(context)
+      whole.set(continuation, context.length)
+      const ids = whole.slice(-(this.#longest + 1), -1)
       const key = ids.join()
       const input = inputs.get(key) ?? { ids, wanted: [] }
       input.wanted.push({ request, continuation })
@@ -170,7 +174,9 @@ function byLength(inputs: readonly Input[]): Map<number, Input[]> {
   const groups = new Map<number, Input[]>()
   for (const input of inputs) {
     const length = Math.ceil(input.ids.length / LENGTH_STEP) * LENGTH_STEP
-    groups.set(length, [...(groups.get(length) ?? []), input])
+    const group = groups.get(length)
+    if (group === undefined) groups.set(length, [input])
+    else group.push(input)
   }
   return groups
 }

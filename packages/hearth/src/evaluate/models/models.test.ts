@@ -90,6 +90,24 @@ describe('a model here', () => {
     expect(await local(64).continuations(requests.slice(5, 9).reverse())).toEqual(all.slice(5, 9).reverse())
   })
 
+  test('with experts gives the same bits too', async () => {
+    const shape = {
+      hidden_size: 32,
+      intermediate_size: 48,
+      num_hidden_layers: 1,
+      num_attention_heads: 2,
+      num_key_value_heads: 2,
+    }
+    const mixed = createModel(
+      { model_type: 'mixtral', vocab_size: 290, num_local_experts: 4, max_position_embeddings: 48, ...shape },
+      { seed: 3 },
+    )
+    const [alone, together] = [1, 16].map(
+      (batchSize) => new LocalModel({ name: 'mixed', model: mixed, tokenizer, batchSize }),
+    )
+    expect(await together!.continuations(requests)).toEqual(await alone!.continuations(requests))
+  })
+
   test('knows whether a continuation is what it would say', async () => {
     let greedy = 0
     for (const context of ['the key', 'the door and', 'and the sea', 'the key and the', 'sea', 'the']) {
