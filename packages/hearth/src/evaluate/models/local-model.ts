@@ -1,5 +1,5 @@
-// A model in this process. Inputs of one length are read together; each is padded to a length that only its own decides, so
-// that the shape of its matrix products, and with it every bit of its answer, is the same in any company.
+// A model in this process. Inputs of one length are read together; each is padded to a length that only its own decides, and
+// Hearth's matrix products give a row the same bits beside any others: an answer is the same in any company.
 // B inputs, T tokens, D width, V vocabulary, C tokens that are scored.
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { DataError, logSoftmax, noGrad, scope, tensor, type Tensor } from '@hearth/torch'
