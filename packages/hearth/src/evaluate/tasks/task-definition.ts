@@ -18,7 +18,9 @@ const metricSchema = z.strictObject({
   metric: text,
   aggregation: z.enum(aggregations).optional(),
   higher_is_better: z.boolean().optional(),
-  hf_evaluate: z.literal(false).optional(),
+  // Of no consequence: Hugging Face's exact_match compares as the harness's own, and weights belong to groups.
+  hf_evaluate: z.boolean().optional(),
+  weight_by_size: z.boolean().optional(),
   ignore_case: z.boolean().optional(),
   ignore_punctuation: z.boolean().optional(),
   ignore_numbers: z.boolean().optional(),

@@ -47,7 +47,12 @@ function readYaml(file: string): Fields {
       remedy: 'give the path of a task file, as lm-evaluation-harness has them',
     })
   }
-  const document = parseDocument(text, { customTags: [functionTag], merge: true, maxAliasCount: 100 } as never)
+  const document = parseDocument(text, {
+    customTags: [functionTag],
+    merge: true,
+    uniqueKeys: false,
+    maxAliasCount: 100,
+  } as never)
   const problems = [...document.errors, ...document.warnings].map(({ message }) => `  ${message.split('\n')[0]}`)
   if (problems.length > 0) throw new FormatError([`${file}: is no YAML that is understood:`, ...problems].join('\n'))
   const fields: unknown = document.toJS()
