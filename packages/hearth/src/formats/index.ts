@@ -8,6 +8,14 @@ export {
   type ConvertOptions,
 } from './convert/index.js'
 export {
+  loadImageModel,
+  openImageSource,
+  type ImageModel,
+  type LoadedPart,
+  type LoadImageModelOptions,
+  type TextEncoder,
+} from './diffusers/index.js'
+export {
   readGguf,
   saveGguf,
   tensorTypes,

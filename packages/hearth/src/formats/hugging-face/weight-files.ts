@@ -22,18 +22,31 @@ interface Layout {
   open: (path: string) => SafetensorsFile | PytorchFile
 }
 
-const safetensors: Layout = {
-  single: SINGLE_FILE,
-  index: INDEX_FILE,
+const safetensors = (single: string, index = `${single}.index.json`): Layout => ({
+  single,
+  index,
   shard: /^[^/\\]+\.safetensors$/,
   open: readSafetensors,
-}
-const pickled: Layout = {
-  single: 'pytorch_model.bin',
-  index: 'pytorch_model.bin.index.json',
+})
+const pickled = (single: string): Layout => ({
+  single,
+  index: `${single}.index.json`,
   shard: /^[^/\\]+\.bin$/,
   open: readPytorch,
-}
+})
+
+const TRANSFORMERS: readonly Layout[] = [safetensors(SINGLE_FILE), pickled('pytorch_model.bin')]
+
+/** Of the parts of image models: with 32 bits a number, or the variant with 16. */
+const DIFFUSERS: readonly Layout[] = [
+  safetensors('diffusion_pytorch_model.safetensors'),
+  safetensors('diffusion_pytorch_model.fp16.safetensors', 'diffusion_pytorch_model.safetensors.index.fp16.json'),
+  pickled('diffusion_pytorch_model.bin'),
+  pickled('diffusion_pytorch_model.fp16.bin'),
+  ...TRANSFORMERS,
+  safetensors('model.fp16.safetensors'),
+  pickled('pytorch_model.fp16.bin'),
+]
 
 /** The open files of a model. */
 export interface WeightFiles {
@@ -45,8 +58,8 @@ export interface WeightFiles {
 }
 
 /** The layout that a folder has, by what is there: safetensors first. */
-const layoutOf = (folder: string): Layout | undefined =>
-  [safetensors, pickled].find(({ single, index }) => [single, index].some((name) => existsSync(join(folder, name))))
+const layoutOf = (folder: string, layouts: readonly Layout[]): Layout | undefined =>
+  layouts.find(({ single, index }) => [single, index].some((name) => existsSync(join(folder, name))))
 
 /** Names of the files with weights, in the order in which they were cut; what is wrong with the folder goes to `problems`. */
 function weightFileNames(folder: string, layout: Layout, problems: string[]): string[] {
@@ -74,10 +87,23 @@ function indexedFiles(folder: string, { index, shard }: Layout, problems: string
  * @param problems is added to what is missing or malformed; the result is usable only while it stays empty
  */
 export function openWeightFiles(folder: string, problems: string[]): WeightFiles {
+  return openLayout(folder, TRANSFORMERS, problems)
+}
+
+/** As openWeightFiles(), of a part of an image model. */
+export function openPartFiles(folder: string, problems: string[]): WeightFiles {
+  return openLayout(folder, DIFFUSERS, problems)
+}
+
+function openLayout(folder: string, layouts: readonly Layout[], problems: string[]): WeightFiles {
   const files: (SafetensorsFile | PytorchFile)[] = []
   const tensors = new Map<string, StoredTensor>()
-  const layout = layoutOf(folder)
-  if (layout === undefined) problems.push(`${SINGLE_FILE} (or ${INDEX_FILE}, or ${pickled.single}) is missing`)
+  const layout = layoutOf(folder, layouts)
+  const [first, second] = layouts
+  if (layout === undefined)
+    problems.push(
+      `${first!.single} (or ${first!.index}, or ${(layouts === TRANSFORMERS ? second! : layouts[2]!).single}) is missing`,
+    )
   for (const name of layout === undefined ? [] : weightFileNames(folder, layout, problems)) {
     const file = openOne(folder, name, layout!, problems)
     if (file === undefined) continue
