@@ -73,6 +73,8 @@ const refused: [what: string, args: string[], says: RegExp][] = [
   ['a run that does not exist', ['resume', 'nowhere'], /there is no run "nowhere"\n +remedy: hearth runs/],
   ['a folder that is no run', ['resume', 'folder'], /folder is not the folder of a run/],
   ['a model that does not exist', ['generate', 'nowhere'], /there is no model folder and no run "nowhere"/],
+  ['a chat with what is no text model', ['chat', gpt2], /gpt2 has no tokenizer\.json/],
+  ['a setting of a chat', ['chat', gpt2, '--set', 'top-p=2'], /top-p is "2"; must be a number above 0, to 1/],
   ['a model without text', ['generate', gpt2, 'hello'], /gpt2 has no tokenizer\.json/],
   ['ids beyond the vocabulary', ['score', gpt2, '--ids', 'ids.json'], /1000000/],
   ['ids that are words', ['score', gpt2, '--ids', 'words.json'], /words\.json: "a" is no token id/],

@@ -70,6 +70,22 @@ describe('a finished run', () => {
     expect(answer).toMatchObject({ reason: 'length', tokens: 8 })
   })
 
+  test('chats by a script: answers alone on stdout, commands between them, and a refused one in the exit code', async () => {
+    const lines = ['Who is', '/retry', '/undo', '"""', 'Beware', 'the', '"""', '/save talk.json', '/exit', 'never']
+    const args = ['chat', 'done', '--max-tokens', '6', '--seed', '5']
+    const input = `${lines.join('\n')}\n`
+    const [first, second] = await Promise.all([hearth(args, { cwd, input }), hearth(args, { cwd, input: '/nope\n' })])
+    expect(first.code).toBe(0)
+    expect(first.stderr).toMatch(/has no chat template.*\n.*Taken back: Who is\n.*Saved 1 turn\./s)
+    const saved = JSON.parse(readFileSync(join(cwd, 'talk.json'), 'utf8')) as {
+      turns: { user: string; assistant: string }[]
+    }
+    expect(saved.turns.map(({ user }) => user)).toEqual(['Beware\nthe'])
+    expect(first.stdout.trimEnd().endsWith(saved.turns[0]!.assistant)).toBe(true)
+    expect(second).toMatchObject({ code: 1, stdout: '' })
+    expect(second.stderr).toContain('error: there is no command /nope')
+  })
+
   test('scores a text in nats per token, perplexity and bits per byte that agree with each other', async () => {
     const score = (await json('score', 'done', '--text', poems)) as Record<
       'loss' | 'perplexity' | 'bitsPerByte' | 'tokens',

@@ -1,6 +1,7 @@
 // Every command, in the order of the help.
 import type { Command } from '../command.js'
 import { adapt } from './adapt.js'
+import { chat } from './chat.js'
 import { convert } from './convert.js'
 import { doctor } from './doctor.js'
 import { drill } from './drill.js'
@@ -25,6 +26,7 @@ export const commands: readonly Command[] = [
   adapt,
   resume,
   generate,
+  chat,
   serve,
   score,
   evaluate,

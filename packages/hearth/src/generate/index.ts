@@ -1,4 +1,5 @@
 // hearth/generate: text from a language model, token by token, and how likely it finds a text.
+export * from './chat/index.js'
 export * from './engine/index.js'
 export { endTokensOf, generate, type Ending, type GenerateOptions } from './generate.js'
 export { changeLogits, maskLogits, repetitionPenalty, type TextSoFar } from './logit-changes.js'
