@@ -14,7 +14,7 @@ const PACKAGES = [
 
 /** Folders of packages/hearth/src, lowest first. */
 const FOLDERS =
-  'tree nn optim data checkpoint models formats adapt cluster train generate image serve evaluate plan studio'.split(
+  'tree nn optim data checkpoint models formats adapt diffusion cluster train generate image serve evaluate plan studio'.split(
     ' ',
   )
 
