@@ -198,7 +198,7 @@ describe('what cannot be', () => {
       'tie_word_embeddings: must be true or false, got "yes"',
       'eos_token_id: must be a token number or a list of them, got "end"',
       'n_layer: must be a whole number from 1 to 10000, got 2.5',
-      'activation_function: "maxout" is not supported; supported are gelu, gelu_new, gelu_pytorch_tanh, gelu_fast, silu, swish, relu',
+      'activation_function: "maxout" is not supported; supported are gelu, gelu_new, gelu_pytorch_tanh, gelu_fast, silu, swish, relu, quick_gelu',
       'layer_norm_epsilon: must be a number above 0, got -1',
     ])
   })
