@@ -6,7 +6,7 @@ import { DataError, logSoftmax, noGrad, scope, tensor, type Tensor } from '@hear
 import type { Tokenizer } from '../../data/index.js'
 import { completeText } from '../../generate/index.js'
 import type { LanguageModel } from '../../models/index.js'
-import { linear } from '../../nn/index.js'
+import { linear, ROWS_AS_ALONE } from '../../nn/index.js'
 import { leavesOf } from '../../tree/index.js'
 import type { Likelihood } from '../scoring/metrics.js'
 import { encode, encodePair, prefixToken, rollingPairs } from './evaluated-model.js'
@@ -20,8 +20,8 @@ export interface LocalModelOptions {
   batchSize?: number
 }
 
-/** Tokens to which lengths are rounded up: below it, matrix products of few rows take other ways with other bits. */
-const LENGTH_STEP = 32
+/** Tokens to which lengths are rounded up, so that one text alone has too many rows for the products of few, whose bits differ. */
+const LENGTH_STEP = 2 * ROWS_AS_ALONE
 /** Logits that are computed at once: 64 MB of float32. */
 const LOGITS_AT_ONCE = 2 ** 24
 
@@ -98,7 +98,7 @@ export class LocalModel implements EvaluatedModel {
     onPair = (_: number) => onAnswer?.(),
   ): Promise<Likelihood[]> {
     const answers = new Array<Likelihood>(pairs.length)
-    const groups = byLength(this.#inputs(pairs))
+    const groups = byLength(this.#inputs(pairs), this.#longest)
     // The longest first: should memory not suffice, that shows at once.
     for (const length of [...groups.keys()].sort((a, b) => b - a)) {
       const inputs = groups.get(length)!
@@ -170,10 +170,11 @@ export class LocalModel implements EvaluatedModel {
   }
 }
 
-function byLength(inputs: readonly Input[]): Map<number, Input[]> {
+/** @param longest what the model reads at most, which a length is not rounded beyond */
+function byLength(inputs: readonly Input[], longest: number): Map<number, Input[]> {
   const groups = new Map<number, Input[]>()
   for (const input of inputs) {
-    const length = Math.ceil(input.ids.length / LENGTH_STEP) * LENGTH_STEP
+    const length = Math.min(Math.ceil(input.ids.length / LENGTH_STEP) * LENGTH_STEP, longest)
     const group = groups.get(length)
     if (group === undefined) groups.set(length, [input])
     else group.push(input)
